@@ -1,0 +1,3 @@
+module github.com/isomerfs/isomerfs
+
+go 1.26

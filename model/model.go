@@ -1,0 +1,47 @@
+// Package model says what a model is, whatever file it came from: named tensors, and what the file knew of itself.
+//
+// A Tensor's bytes are a layout.File, so a model costs what its header costs: nothing here reads or holds weights.
+package model
+
+import "github.com/isomerfs/isomerfs/layout"
+
+// Tensor is a named array: row-major, little-endian, without gaps.
+type Tensor struct {
+	Name  string
+	DType DType
+	Shape []int64 // outermost first; empty for a scalar
+	Data  *layout.File
+	Shard int // index in Model.Shards of the file that holds it; 0 where there are none
+}
+
+// Left is a tensor that its file holds but that no view can show.
+type Left struct{ Name, Reason string }
+
+// Model is what a codec reads.
+type Model struct {
+	Format  string   // the codec's name
+	File    string   // the stored file it was read from, below the version's folder: the index of a sharded model
+	Files   []string // every stored file it consists of, File among them
+	Shards  []string // of a sharded model, its weight files in order, below the version's folder; else nil
+	Tensors []Tensor // in the source's order
+	Left    []Left   // tensors without a spelling
+
+	// Metadata is what the file says of itself, in its own keys; values are text. Never nil after a Read.
+	Metadata map[string]string
+
+	// Source is the stored file when the model is one file, so that a view that changes nothing can be that file.
+	Source layout.Source
+}
+
+// Parameters counts the elements of all tensors.
+func (m *Model) Parameters() int64 {
+	var sum int64
+	for _, t := range m.Tensors {
+		n, err := Elements(t.Shape)
+		if err != nil || sum+n < sum {
+			return 0
+		}
+		sum += n
+	}
+	return sum
+}
