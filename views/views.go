@@ -18,7 +18,13 @@ type View struct {
 
 // Output is one file of a view.
 type Output struct {
-	Path   string        // below FORMAT/PRECISION, or below FORMAT where there is no precision
+	Path   string // below FORMAT/PRECISION, or below FORMAT where there is no precision
 	File   *layout.File
 	Tensor *model.Tensor // the tensor that the file is, in tensors/ and npy/; else nil
 }
+
+// Table lists the views in the order of listing.
+var Table []View
+
+// Escape is the file name of a tensor's name.
+func Escape(name, suffix string) string { return name + suffix }
