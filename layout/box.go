@@ -117,7 +117,7 @@ func (w *walk) span(axes []axis) (span, used int64) {
 
 // rect fills the places of p that axes name, from at. The axes run from the largest stride of the input to the
 // smallest, so that the input is read from front to back. Pieces that are at least half full are read whole and
-// picked from: at most twice the bytes, in calls of up to a tile.
+// picked from, in calls of up to a tile: at most twice the bytes.
 func (w *walk) rect(axes []axis, base int64, p []byte, at int64) error {
 	if len(axes) == 0 {
 		return w.in.read(w.ctx, w.ev, p[at:at+w.elem], base)
@@ -125,34 +125,42 @@ func (w *walk) rect(axes []axis, base int64, p []byte, at int64) error {
 	if len(axes) == 1 && axes[0].in == w.elem && axes[0].out == w.elem {
 		return w.in.read(w.ctx, w.ev, p[at:at+axes[0].n*w.elem], base)
 	}
-	span, used := w.span(axes)
-	if dense := used >= span/2; dense && span <= tile {
-		buf := getBuffer(span)
-		defer buf.put()
-		if err := w.in.read(w.ctx, w.ev, buf.b, base); err != nil {
-			return err
-		}
-		scatter(p[at:], buf.b, axes, w.elem)
-		return nil
+	picked := len(axes) == 1 && axes[0].in <= page // every n-th element: whole pages are read anyhow
+	if span, used := w.span(axes); (picked || used >= span/2) && span <= tile {
+		return w.gather(axes, span, base, p, at)
 	}
 	first, rest := axes[0], axes[1:]
+	inner, used := w.span(rest)
 	step := int64(1)
-	if inner, innerUsed := w.span(rest); inner < tile/2 && 2*innerUsed >= first.in { // several at a time, still half full
-		step = max(1, (tile-inner)/first.in+1)
+	if inner < tile/2 && (picked || used >= first.in/2) { // several indices in one read, still half of it used
+		step = (tile-inner)/first.in + 1
 	}
 	for i := int64(0); i < first.n; i += step {
 		if err := w.ctx.Err(); err != nil {
 			return err
 		}
-		n := min(step, first.n-i)
-		some := rest
-		if n > 1 {
-			some = append([]axis{{n, first.in, first.out}}, rest...)
+		var err error
+		from, to := base+i*first.in, at+i*first.out
+		if n := min(step, first.n-i); n > 1 {
+			err = w.gather(append([]axis{{n, first.in, first.out}}, rest...), (n-1)*first.in+inner, from, p, to)
+		} else {
+			err = w.rect(rest, from, p, to)
 		}
-		if err := w.rect(some, base+i*first.in, p, at+i*first.out); err != nil {
+		if err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// gather reads a span of the input and puts its elements in their places.
+func (w *walk) gather(axes []axis, span, base int64, p []byte, at int64) error {
+	buf := getBuffer(span)
+	defer buf.put()
+	if err := w.in.read(w.ctx, w.ev, buf.b, base); err != nil {
+		return err
+	}
+	scatter(p[at:], buf.b, axes, w.elem)
 	return nil
 }
 
