@@ -1,0 +1,43 @@
+package quant
+
+import "math"
+
+// float64: sign, 11 bits of exponent (bias 1023), 52 of fraction.
+
+// odd is a float64 as the float32 that is rounded to odd: towards zero, with the last bit set if that lost anything.
+// Whatever has at least two bits less than a float32 and is rounded from it is then rounded once: what was lost lives
+// on in a bit that is no tie and on the right side of one (Boldo and Melquiond, Emulation of FMA and correctly rounded
+// sums: proved algorithms using rounding to odd, 2008).
+func odd(b uint64) uint32 {
+	x := math.Float64frombits(b)
+	near := float32(x)
+	n := math.Float32bits(near)
+	switch back := float64(near); {
+	case back == x || x != x:
+		return n
+	case math.Abs(back) > math.Abs(x):
+		n-- // the next one towards zero; from an infinity, the largest finite
+	}
+	return n | 1
+}
+
+// f64ToF32 is dst[i] = float32(src[i]).
+func f64ToF32(dst, src []byte) {
+	for ; len(dst) >= 4 && len(src) >= 8; dst, src = dst[4:], src[8:] {
+		le.PutUint32(dst, math.Float32bits(float32(math.Float64frombits(le.Uint64(src)))))
+	}
+}
+
+// f64ToF16 is dst[i] = float16(src[i]), rounded once.
+func f64ToF16(dst, src []byte) {
+	for ; len(dst) >= 2 && len(src) >= 8; dst, src = dst[2:], src[8:] {
+		le.PutUint16(dst, narrowF16(odd(le.Uint64(src))))
+	}
+}
+
+// f64ToBF16 is dst[i] = bfloat16(src[i]), rounded once.
+func f64ToBF16(dst, src []byte) {
+	for ; len(dst) >= 2 && len(src) >= 8; dst, src = dst[2:], src[8:] {
+		le.PutUint16(dst, narrowBF16(odd(le.Uint64(src))))
+	}
+}

@@ -1,0 +1,7 @@
+//go:build !amd64
+
+package quant
+
+func best() tier { return generic }
+
+func kernels(tier) map[string]vector { return nil }
