@@ -1,0 +1,44 @@
+# isomerfs. `make` lists the targets.
+
+GO      ?= go
+PREFIX  ?= /usr/local
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+BINARY   = bin/isomerfs
+
+# One static binary that runs on any image.
+export CGO_ENABLED = 0
+
+.PHONY: help build test check demo bench fuzz integration install clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 14
+
+build: ## build bin/isomerfs
+	@mkdir -p bin
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BINARY) ./cmd/isomerfs
+
+test: ## all tests: unit, race detector, other platforms, real mounts, real readers (what CI runs)
+	./integration/test.sh
+
+check: ## gofmt, vet, staticcheck, govulncheck, generated code
+	./integration/check.sh
+
+demo: build ## the main job in one go: mount, list, copy, run a network from the mount
+	@./integration/python.sh demo/demo.py $(BINARY)
+
+bench: build ## speed as ratios to a peer and a floor in the same run (see bench/README.md)
+	./bench/run.sh
+
+fuzz: ## fuzz every parser for a while (FUZZTIME=30s)
+	./integration/fuzz.sh
+
+integration: build ## real mounts and real readers alone
+	./integration/test.sh integration
+
+install: build ## install to PREFIX (/usr/local)
+	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/isomerfs
+
+clean: ## remove what was built
+	rm -rf bin

@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# All tests, as CI runs them.  ./integration/test.sh [unit|race|tiers|platforms|integration]...
+#
+# Real mounts need /dev/fuse; passthrough needs root. What cannot run here is named by the tests themselves, and what is
+# listed in ISOMERFS_TEST_REQUIRE fails instead of being skipped. The default list is everything that this script can set
+# up by itself on Debian as root; set it to "" to test what a bare machine can.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export CGO_ENABLED=0
+export ISOMERFS_TEST_REQUIRE=${ISOMERFS_TEST_REQUIRE-fuse,fusermount3,root,python,fio,rsync,cpu}
+steps=${*:-unit race tiers platforms integration}
+
+step() { printf '\n== %s\n' "$*"; }
+
+mounted() { grep -c ' fuse\.isomerfs ' /proc/self/mounts || true; }
+
+# The programs that integration tests run, where this is Debian and we may install them.
+programs() {
+	local missing=()
+	command -v fusermount3 >/dev/null || missing+=(fuse3)
+	command -v fio >/dev/null || missing+=(fio)
+	command -v rsync >/dev/null || missing+=(rsync)
+	command -v getfattr >/dev/null || missing+=(attr)
+	[ ${#missing[@]} = 0 ] && return
+	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+		step "installing ${missing[*]}"
+		apt-get update -qq
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" >/dev/null
+	fi
+}
+
+before=$(mounted)
+programs
+for name in $steps; do
+	case $name in
+	unit)
+		step "unit tests"
+		go vet ./...
+		go test ./...
+		;;
+	race)
+		step "race detector"
+		# The detector needs cgo and a C compiler; the program itself never does.
+		if command -v gcc >/dev/null; then
+			CGO_ENABLED=1 go test -race -short ./layout ./cache ./store ./tree ./fs
+		else
+			case ",$ISOMERFS_TEST_REQUIRE," in *,race,*) echo "no C compiler for the race detector" >&2; exit 1 ;; esac
+			echo "skipped: no C compiler"
+		fi
+		;;
+	tiers)
+		step "every tier of kernels, and one processor"
+		for tier in generic avx2 avx512; do
+			ISOMERFS_CPU=$tier go test -count=1 ./codecs/quant
+		done
+		GOMAXPROCS=1 go test -short ./cache ./fs
+		;;
+	platforms)
+		step "other platforms"
+		for target in linux/amd64 linux/arm64 darwin/arm64; do
+			GOOS=${target%/*} GOARCH=${target#*/} go build -o /dev/null ./cmd/isomerfs
+			echo "$target builds"
+		done
+		GOARCH=arm64 go vet ./...
+		GOOS=darwin go vet ./cmd/... ./tree ./store ./cache ./codecs/... ./views/...
+		;;
+	integration)
+		step "real mounts, real readers"
+		make -s build
+		ISOMERFS_TEST_PYTHON=$(./integration/python.sh --path) ISOMERFS_TEST_BINARY=$PWD/bin/isomerfs go test -count=1 -timeout 20m ./integration
+		;;
+	*)
+		echo "test.sh: no step $name" >&2
+		exit 2
+		;;
+	esac
+done
+if [ "$(mounted)" -gt "$before" ]; then
+	echo "test.sh: tests left a mount behind:" >&2
+	grep ' fuse\.isomerfs ' /proc/self/mounts >&2
+	exit 1
+fi
+step "all passed"
