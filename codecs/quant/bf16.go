@@ -1,13 +1,11 @@
 package quant
 
-import "math"
-
 // bfloat16: the upper half of a float32.
 
 // bf16ToF64 is dst[i] = float64(src[i]).
 func bf16ToF64(dst, src []byte) {
 	for ; len(dst) >= 8 && len(src) >= 2; dst, src = dst[8:], src[2:] {
-		le.PutUint64(dst, math.Float64bits(float64(math.Float32frombits(uint32(le.Uint16(src))<<16))))
+		le.PutUint64(dst, widenF32(uint32(le.Uint16(src))<<16))
 	}
 }
 

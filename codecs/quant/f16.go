@@ -24,7 +24,7 @@ func widenF16(h uint16) uint32 {
 // f16ToF64 is dst[i] = float64(src[i]).
 func f16ToF64(dst, src []byte) {
 	for ; len(dst) >= 8 && len(src) >= 2; dst, src = dst[8:], src[2:] {
-		le.PutUint64(dst, math.Float64bits(float64(math.Float32frombits(widenF16(le.Uint16(src))))))
+		le.PutUint64(dst, widenF32(widenF16(le.Uint16(src))))
 	}
 }
 

@@ -34,10 +34,19 @@ func narrowBF16(b uint32) uint16 {
 	return uint16((b + 0x7fff + b>>16&1) >> 16)
 }
 
+// widenF32 is a float32 as the same float64, bits to bits. See narrowF32 for the NaNs.
+func widenF32(b uint32) uint64 {
+	x := math.Float32frombits(b)
+	if x != x {
+		return uint64(b>>31)<<63 | 0x7ff8<<48 | uint64(b&0x3fffff)<<29
+	}
+	return math.Float64bits(float64(x))
+}
+
 // f32ToF64 is dst[i] = float64(src[i]).
 func f32ToF64(dst, src []byte) {
 	for ; len(dst) >= 8 && len(src) >= 4; dst, src = dst[8:], src[4:] {
-		le.PutUint64(dst, math.Float64bits(float64(math.Float32frombits(le.Uint32(src)))))
+		le.PutUint64(dst, widenF32(le.Uint32(src)))
 	}
 }
 

@@ -9,10 +9,9 @@ import "math"
 // on in a bit that is no tie and on the right side of one (Boldo and Melquiond, Emulation of FMA and correctly rounded
 // sums: proved algorithms using rounding to odd, 2008).
 func odd(b uint64) uint32 {
-	x := math.Float64frombits(b)
-	near := float32(x)
-	n := math.Float32bits(near)
-	switch back := float64(near); {
+	n := narrowF32(b)
+	x, back := math.Float64frombits(b), float64(math.Float32frombits(n))
+	switch {
 	case back == x || x != x:
 		return n
 	case math.Abs(back) > math.Abs(x):
@@ -21,10 +20,20 @@ func odd(b uint64) uint32 {
 	return n | 1
 }
 
+// narrowF32 is the float32 nearest to a float64, bits to bits. The conversion of a NaN is left to no processor: some
+// have one NaN for all.
+func narrowF32(b uint64) uint32 {
+	x := math.Float64frombits(b)
+	if x != x {
+		return uint32(b>>32)&(1<<31) | 0x7fc00000 | uint32(b>>29)&0x3fffff
+	}
+	return math.Float32bits(float32(x))
+}
+
 // f64ToF32 is dst[i] = float32(src[i]).
 func f64ToF32(dst, src []byte) {
 	for ; len(dst) >= 4 && len(src) >= 8; dst, src = dst[4:], src[8:] {
-		le.PutUint32(dst, math.Float32bits(float32(math.Float64frombits(le.Uint64(src)))))
+		le.PutUint32(dst, narrowF32(le.Uint64(src)))
 	}
 }
 

@@ -1,5 +1,39 @@
 package quant
 
-func best() tier { return generic }
+import "golang.org/x/sys/cpu"
 
-func kernels(tier) map[string]vector { return nil }
+//go:generate go -C _asm run . -pkg quant -out ../kernels_amd64.s -stubs ../kernels_amd64.go
+
+func best() tier {
+	x := &cpu.X86
+	switch {
+	case !x.HasAVX2 || !x.HasF16C:
+		return generic
+	case !x.HasAVX512F || !x.HasAVX512BW || !x.HasAVX512DQ || !x.HasAVX512VL:
+		return avx2
+	}
+	return avx512
+}
+
+func kernels(t tier) map[string]vector {
+	if t < avx2 {
+		return nil
+	}
+	return map[string]vector{
+		"f64→f32/1":      {f64ToF32AVX2, 32},
+		"f64→f16/1":      {f64ToF16AVX2, 32},
+		"f64→bf16/1":     {f64ToBF16AVX2, 32},
+		"f32→f16/1":      {f32ToF16AVX2, 32},
+		"f32→bf16/1":     {f32ToBF16AVX2, 32},
+		"f16→f32/1":      {f16ToF32AVX2, 32},
+		"f16→bf16/1":     {f16ToBF16AVX2, 32},
+		"bf16→f32/1":     {bf16ToF32AVX2, 32},
+		"bf16→f16/1":     {bf16ToF16AVX2, 32},
+		"f8_e4m3→f32/1":  {e4m3ToF32AVX2, 32},
+		"f8_e4m3→f16/1":  {e4m3ToF16AVX2, 32},
+		"f8_e4m3→bf16/1": {e4m3ToBF16AVX2, 32},
+		"f8_e5m2→f32/1":  {e5m2ToF32AVX2, 32},
+		"f8_e5m2→f16/1":  {e5m2ToF16AVX2, 32},
+		"f8_e5m2→bf16/1": {e5m2ToBF16AVX2, 32},
+	}
+}
