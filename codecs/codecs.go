@@ -6,7 +6,16 @@ package codecs
 
 import (
 	"context"
+	"errors"
+	"io"
+	"path"
+	"regexp"
+	"strings"
 
+	"github.com/isomerfs/isomerfs/codecs/npy"
+	"github.com/isomerfs/isomerfs/codecs/packed"
+	"github.com/isomerfs/isomerfs/codecs/safetensors"
+	"github.com/isomerfs/isomerfs/fault"
 	"github.com/isomerfs/isomerfs/layout"
 	"github.com/isomerfs/isomerfs/model"
 )
@@ -18,9 +27,120 @@ type Format struct {
 	// Match reports whether a file of this name, below its version's folder, is a model of this format.
 	Match func(name string) bool
 
-	// Read reads the model whose file is name: its header and what the header leads to, never a tensor's bytes.
+	// Sniff reports whether a file that begins with these bytes (HeadSize of them, fewer in a shorter file) may be of
+	// this format. It is asked about names that no format matches.
+	Sniff func(head []byte) bool
+
+	// Read reads the model whose file is name: its header and what the header leads to, never a tensor's bytes. The
+	// model's Files are all it consists of: none of them is a model of its own.
 	Read func(ctx context.Context, files layout.Files, name string) (*model.Model, error)
 }
 
 // Formats is the table, in the order of preference.
-var Formats []Format
+var Formats = []Format{
+	{Name: safetensors.Format, Match: safetensors.Match, Sniff: safetensors.Sniff, Read: checkpoint(safetensors.Read)},
+	{Name: npy.Format, Match: npy.Match, Sniff: npy.Sniff, Read: stored(npy.Read)},
+}
+
+// HeadSize is how many bytes of a file's beginning Sniff looks at.
+const HeadSize = 64
+
+type read = func(ctx context.Context, files layout.Files, name string) (*model.Model, error)
+
+// checkpoint is a read of a format that stores quantized weights in tensors of their own: config.json beside it says
+// how.
+func checkpoint(r read) read {
+	return func(ctx context.Context, files layout.Files, name string) (*model.Model, error) {
+		m, err := stored(r)(ctx, files, name)
+		if err == nil {
+			m.Quantization = packed.Config(ctx, files, name)
+		}
+		return m, err
+	}
+}
+
+// stored is a read that says of a file that was never downloaded that it was not.
+func stored(r read) read {
+	return func(ctx context.Context, files layout.Files, name string) (*model.Model, error) {
+		m, err := r(ctx, files, name)
+		if err == nil || !fault.KindOf(err).Broken() && !errors.Is(err, fault.Limit) {
+			return m, err
+		}
+		const pointer = "version https://git-lfs.github.com/spec/"
+		broken := name // or one of its shards
+		var e *fault.Error
+		if errors.As(err, &e) && e.Path != "" {
+			broken = e.Path
+		}
+		if head, herr := Head(ctx, files, broken); herr == nil && strings.HasPrefix(string(head), pointer) {
+			return nil, fault.In(broken, fault.New(fault.Missing, "this is a Git LFS pointer: its file was not downloaded").
+				Remedied("run git lfs pull where the model was cloned"))
+		}
+		return nil, err
+	}
+}
+
+// Head is the first HeadSize bytes of a file, all of a shorter one.
+func Head(ctx context.Context, files layout.Files, name string) ([]byte, error) {
+	src, err := files.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	head := make([]byte, min(HeadSize, src.Size()))
+	n, err := src.ReadAt(ctx, head, 0)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	return head[:n], nil
+}
+
+// ByName is the format of a file by its name; nil where no format matches it.
+func ByName(name string) *Format {
+	for i := range Formats {
+		if Formats[i].Match(name) {
+			return &Formats[i]
+		}
+	}
+	return nil
+}
+
+// Of is the format of a file, by its name and, where that says nothing, by its first bytes. A file of no format that
+// is read here is Unsupported.
+func Of(ctx context.Context, files layout.Files, name string) (*Format, error) {
+	if f := ByName(name); f != nil {
+		return f, nil
+	}
+	head, err := Head(ctx, files, name)
+	if err != nil {
+		return nil, err
+	}
+	for i := range Formats {
+		if Formats[i].Sniff(head) {
+			return &Formats[i], nil
+		}
+	}
+	return nil, fault.In(name, fault.New(fault.Unsupported, "neither its name nor its first bytes are those of a model format that is read here").
+		Remedied("isomerfs formats lists those that are"))
+}
+
+// shard is the name of one of several files.
+var shard = regexp.MustCompile(`-\d{5}-of-\d{5}\.[a-z]+$`)
+
+// Models are those of names that are model files by their names alone, in the order given. A shard beside an index is
+// none: it is the index's, or nobody's. Read says what else belongs to a model (Model.Files).
+func Models(names []string) []string {
+	indexed := map[string]bool{} // folders that have an index
+	for _, name := range names {
+		if safetensors.IsIndex(name) {
+			indexed[path.Dir(name)] = true
+		}
+	}
+	var found []string
+	for _, name := range names {
+		if ByName(name) == nil || indexed[path.Dir(name)] && shard.MatchString(name) {
+			continue
+		}
+		found = append(found, name)
+	}
+	return found
+}

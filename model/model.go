@@ -19,18 +19,50 @@ type Left struct{ Name, Reason string }
 
 // Model is what a codec reads.
 type Model struct {
-	Format  string   // the codec's name
-	File    string   // the stored file it was read from, below the version's folder: the index of a sharded model
-	Files   []string // every stored file it consists of, File among them
-	Shards  []string // of a sharded model, its weight files in order, below the version's folder; else nil
-	Tensors []Tensor // in the source's order
-	Left    []Left   // tensors without a spelling
+	Format  string          // the codec's name
+	File    string          // the stored file it was read from, below the version's folder: the index of a sharded model
+	Files   []string        // every stored file it consists of, File among them
+	Sources []layout.Source // what is behind each of Files
+	Shards  []string        // of a sharded model, its weight files in order, below the version's folder; else nil
+	Tensors []Tensor        // in the source's order
+	Left    []Left          // tensors without a spelling
 
 	// Metadata is what the file says of itself, in its own keys; values are text. Never nil after a Read.
 	Metadata map[string]string
 
+	// ShardMetadata is what each of Shards says of itself; Metadata joins them, the first word on a key standing.
+	ShardMetadata []map[string]string
+
+	// Quantization is how config.json says that tensors stand for others; nil where it says nothing.
+	Quantization *Quantization
+
 	// Source is the stored file when the model is one file, so that a view that changes nothing can be that file.
 	Source layout.Source
+}
+
+// Quantization is what the quantization_config of a config.json says.
+type Quantization struct {
+	File     string         // the stored file that says so
+	Method   string         // quant_method; "" where it names none
+	Settings map[string]any // all of it, as encoding/json decodes it
+	Err      error          // why it can't be known what File says
+}
+
+// Output is one file that a view makes of a model.
+type Output struct {
+	Path   string // below FORMAT/PRECISION, or below FORMAT where there is no precision
+	File   *layout.File
+	Tensor *Tensor // the tensor that the file is, in tensors/ and npy/; else nil
+}
+
+// SourceOf is what is behind one of m.Files; nil for another file.
+func (m *Model) SourceOf(file string) layout.Source {
+	for i, name := range m.Files {
+		if name == file && i < len(m.Sources) {
+			return m.Sources[i]
+		}
+	}
+	return nil
 }
 
 // Parameters counts the elements of all tensors.
