@@ -1,9 +1,15 @@
 // Package views is the table of what can be made of a model.
+//
+// To add a view, write a folder below this one that exports a Plan function, and add a line to Table. A view is taste:
+// what it contains and how its files are called. How bytes are laid out is a codec's.
 package views
 
 import (
-	"github.com/isomerfs/isomerfs/layout"
+	"github.com/isomerfs/isomerfs/codecs"
 	"github.com/isomerfs/isomerfs/model"
+	"github.com/isomerfs/isomerfs/views/npy"
+	"github.com/isomerfs/isomerfs/views/safetensors"
+	"github.com/isomerfs/isomerfs/views/tensors"
 )
 
 // View is one FORMAT folder of a version.
@@ -11,20 +17,74 @@ type View struct {
 	Name       string   // the folder
 	Precisions []string // the folders below it in order of listing; nil for a folder without precisions
 
+	// Listed are those of Precisions that a model has; the others are neither listed nor missed. nil: all of them.
+	Listed func(m *model.Model) []string
+
 	// Plan is the files of one precision ("" for a folder without), or why there are none: a *fault.Error whose reason
 	// and remedy people read. It costs no tensor byte.
 	Plan func(m *model.Model, precision string) ([]Output, error)
+
+	// Left are the tensors that the view leaves out while it shows the others. nil: none beside the model's own Left.
+	Left func(m *model.Model) []model.Left
+
+	// Loses and Needs are what people should know before they choose the view: a clause each.
+	Loses, Needs []string
 }
 
 // Output is one file of a view.
-type Output struct {
-	Path   string // below FORMAT/PRECISION, or below FORMAT where there is no precision
-	File   *layout.File
-	Tensor *model.Tensor // the tensor that the file is, in tensors/ and npy/; else nil
-}
+type Output = model.Output
 
 // Table lists the views in the order of listing.
-var Table []View
+var Table = []View{
+	{
+		Name: "safetensors", Precisions: safetensors.Precisions, Listed: safetensors.Listed, Plan: safetensors.Plan,
+		Loses: []string{"fp16 and bf16 round what is stored wider", "fp16 makes infinities of what is beyond 65504"},
+	},
+	{
+		Name: "npy", Plan: npy.Plan, Left: npy.Left,
+		Loses: []string{"metadata", "types of less than 8 bits; bfloat16 and float8 become float32"},
+	},
+	{
+		Name: "tensors", Plan: tensors.Plan, Left: tensors.Left,
+		Loses: []string{"metadata"},
+	},
+}
 
-// Escape is the file name of a tensor's name.
-func Escape(name, suffix string) string { return name + suffix }
+// PrecisionsOf are the precisions of the view that a model has, in order of listing; [""] of a view without any.
+func (v *View) PrecisionsOf(m *model.Model) []string {
+	switch {
+	case v.Precisions == nil:
+		return []string{""}
+	case v.Listed != nil:
+		return v.Listed(m)
+	}
+	return v.Precisions
+}
+
+// Escape is the file name of a tensor's name with a suffix: see model.FileName.
+func Escape(name, suffix string) string { return model.FileName(name, suffix) }
+
+// Row is one cell of the matrix of formats: what a stored format can be seen as.
+type Row struct {
+	From       string   `json:"from"`       // a codec's name
+	To         string   `json:"to"`         // a FORMAT folder
+	Precisions []string `json:"precisions"` // empty for a folder without
+	Loses      []string `json:"loses"`
+	Needs      []string `json:"needs"`
+}
+
+// Matrix is every stored format with every view of it, in the order of the two tables. No list of it is nil.
+func Matrix() []Row {
+	rows := []Row{}
+	for _, f := range codecs.Formats {
+		for _, v := range Table {
+			rows = append(rows, Row{
+				From: f.Name, To: v.Name, Precisions: list(v.Precisions), Loses: list(v.Loses), Needs: list(v.Needs),
+			})
+		}
+	}
+	return rows
+}
+
+// list is a copy of s that is not nil.
+func list(s []string) []string { return append([]string{}, s...) }
