@@ -8,8 +8,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"path"
-	"regexp"
 	"strings"
 
 	"github.com/isomerfs/isomerfs/codecs/npy"
@@ -121,26 +119,4 @@ func Of(ctx context.Context, files layout.Files, name string) (*Format, error) {
 	}
 	return nil, fault.In(name, fault.New(fault.Unsupported, "neither its name nor its first bytes are those of a model format that is read here").
 		Remedied("isomerfs formats lists those that are"))
-}
-
-// shard is the name of one of several files.
-var shard = regexp.MustCompile(`-\d{5}-of-\d{5}\.[a-z]+$`)
-
-// Models are those of names that are model files by their names alone, in the order given. A shard beside an index is
-// none: it is the index's, or nobody's. Read says what else belongs to a model (Model.Files).
-func Models(names []string) []string {
-	indexed := map[string]bool{} // folders that have an index
-	for _, name := range names {
-		if safetensors.IsIndex(name) {
-			indexed[path.Dir(name)] = true
-		}
-	}
-	var found []string
-	for _, name := range names {
-		if ByName(name) == nil || indexed[path.Dir(name)] && shard.MatchString(name) {
-			continue
-		}
-		found = append(found, name)
-	}
-	return found
 }

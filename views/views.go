@@ -5,6 +5,8 @@
 package views
 
 import (
+	"slices"
+
 	"github.com/isomerfs/isomerfs/codecs"
 	"github.com/isomerfs/isomerfs/model"
 	"github.com/isomerfs/isomerfs/views/npy"
@@ -17,8 +19,10 @@ type View struct {
 	Name       string   // the folder
 	Precisions []string // the folders below it in order of listing; nil for a folder without precisions
 
-	// Listed are those of Precisions that a model has; the others are neither listed nor missed. nil: all of them.
-	Listed func(m *model.Model) []string
+	// Further are precisions that only some models have, and More those of a model; nil for none. They are listed
+	// after Precisions, and where a model has none of them nobody misses them.
+	Further []string
+	More    func(m *model.Model) []string
 
 	// Plan is the files of one precision ("" for a folder without), or why there are none: a *fault.Error whose reason
 	// and remedy people read. It costs no tensor byte.
@@ -37,7 +41,7 @@ type Output = model.Output
 // Table lists the views in the order of listing.
 var Table = []View{
 	{
-		Name: "safetensors", Precisions: safetensors.Precisions, Listed: safetensors.Listed, Plan: safetensors.Plan,
+		Name: "safetensors", Precisions: safetensors.Precisions, Further: safetensors.Merged, More: safetensors.More, Plan: safetensors.Plan,
 		Loses: []string{"fp16 and bf16 round what is stored wider", "fp16 makes infinities of what is beyond 65504"},
 	},
 	{
@@ -52,13 +56,14 @@ var Table = []View{
 
 // PrecisionsOf are the precisions of the view that a model has, in order of listing; [""] of a view without any.
 func (v *View) PrecisionsOf(m *model.Model) []string {
-	switch {
-	case v.Precisions == nil:
+	if v.Precisions == nil {
 		return []string{""}
-	case v.Listed != nil:
-		return v.Listed(m)
 	}
-	return v.Precisions
+	all := slices.Clone(v.Precisions)
+	if v.More != nil {
+		all = append(all, v.More(m)...)
+	}
+	return all
 }
 
 // Escape is the file name of a tensor's name with a suffix: see model.FileName.
@@ -79,12 +84,10 @@ func Matrix() []Row {
 	for _, f := range codecs.Formats {
 		for _, v := range Table {
 			rows = append(rows, Row{
-				From: f.Name, To: v.Name, Precisions: list(v.Precisions), Loses: list(v.Loses), Needs: list(v.Needs),
+				From: f.Name, To: v.Name, Precisions: slices.Concat([]string{}, v.Precisions, v.Further),
+				Loses: slices.Concat([]string{}, v.Loses), Needs: slices.Concat([]string{}, v.Needs),
 			})
 		}
 	}
 	return rows
 }
-
-// list is a copy of s that is not nil.
-func list(s []string) []string { return append([]string{}, s...) }

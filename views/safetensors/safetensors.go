@@ -25,8 +25,12 @@ import (
 // mergedSuffix marks the precisions that join the shards of a model in one file.
 const mergedSuffix = "-merged"
 
-// Precisions are the folders of the view, in order of listing.
-var Precisions = []string{"fp32", "fp16", "bf16", "fp32" + mergedSuffix, "fp16" + mergedSuffix, "bf16" + mergedSuffix}
+// Precisions are the folders of the view in order of listing, and Merged those that a model in several files has
+// besides.
+var (
+	Precisions = []string{"fp32", "fp16", "bf16"}
+	Merged     = []string{"fp32" + mergedSuffix, "fp16" + mergedSuffix, "bf16" + mergedSuffix}
+)
 
 var targets = map[string]model.DType{"fp32": model.F32, "fp16": model.F16, "bf16": model.BF16}
 
@@ -35,12 +39,12 @@ const (
 	indexName = "model.safetensors.index.json"
 )
 
-// Listed are the precisions that a model has: the merged ones only where there is something to join.
-func Listed(m *model.Model) []string {
+// More are the precisions that a model has beside Precisions.
+func More(m *model.Model) []string {
 	if m.Shards == nil {
-		return Precisions[:3]
+		return nil
 	}
-	return Precisions
+	return Merged
 }
 
 // Plan is the files of a precision. It fails as Unsupported for a model with a tensor that the container cannot hold,
