@@ -12,8 +12,10 @@ package store
 import (
 	"context"
 	"io/fs"
+	"sort"
 	"time"
 
+	"github.com/isomerfs/isomerfs/fault"
 	"github.com/isomerfs/isomerfs/layout"
 )
 
@@ -52,7 +54,11 @@ type Dir struct {
 	// order, pre-releases before their release. A version that is still being written is not among them.
 	Versions []string
 
-	// Aliases are symlinks to a sibling: of a model to its versions, of a namespace to its models.
+	// Of a model: versions that are still being written. Version says of each what it waits for.
+	Unsettled []string
+
+	// Aliases are symlinks to a sibling: of a model to its versions, of a namespace to its models. Those that lead to
+	// nothing that is listed are left out. In a hub cache they are the refs.
 	Aliases []Alias
 }
 
@@ -79,6 +85,36 @@ type Version struct {
 
 	// ID changes when any file does: its name, size, times, inode.
 	ID layout.ID
+}
+
+// List are the names of the files, those that can't be opened too.
+func (v *Version) List() []string {
+	names := make([]string, len(v.Files))
+	for i := range v.Files {
+		names[i] = v.Files[i].Name
+	}
+	return names
+}
+
+// File is the file of that name, nil if there is none.
+func (v *Version) File(name string) *File {
+	i := sort.Search(len(v.Files), func(i int) bool { return v.Files[i].Name >= name })
+	if i == len(v.Files) || v.Files[i].Name != name {
+		return nil
+	}
+	return &v.Files[i]
+}
+
+// Open is the source of a file: its Err if it has one, fault.Missing if there is no such file. Nothing is opened.
+func (v *Version) Open(name string) (layout.Source, error) {
+	f := v.File(name)
+	if f == nil {
+		return nil, fault.In(name, fault.New(fault.Missing, "%s/%s has no such file", v.Model, v.Name))
+	}
+	if f.Err != nil {
+		return nil, f.Err
+	}
+	return f.Source, nil
 }
 
 // File is a stored file.

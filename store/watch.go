@@ -1,0 +1,565 @@
+package store
+
+import (
+	"container/list"
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// maxTracks bounds the answers that are kept right. One that is forgotten is reported as changed, so that whoever
+	// remembers it asks again.
+	maxTracks = 1 << 16
+
+	// maxWatches bounds the folders that the kernel watches: each holds about a kilobyte of its memory.
+	maxWatches = 1 << 14
+
+	// gathering is how long events are gathered before they are reported: a copy makes many.
+	gathering = 50 * time.Millisecond
+)
+
+// subject is what changes in a folder are reported as.
+type subject struct {
+	path string // "" is the root
+	flat bool   // folders in it belong to the same subject; else each is a subject of its own, below this one
+}
+
+// watched is a folder that an answer depends on.
+type watched struct {
+	dir string
+	as  subject
+}
+
+// note is an answer that was given, and what it depends on.
+type note struct {
+	path      string
+	version   bool
+	folders   []watched
+	unsettled []watched           // folders of versions that are not in the answer yet
+	sum       [32]byte            // of the answer; zero for a version that could not be given
+	known     map[string]identity // the files of a settled version
+	recheck   time.Duration       // when the answer may be another one although nothing happens; 0: never
+}
+
+// again sets the time to look again to d, unless it is sooner.
+func (n *note) again(d time.Duration) {
+	if d > 0 && (n.recheck == 0 || d < n.recheck) {
+		n.recheck = d
+	}
+}
+
+// watching keeps the answers of a store right.
+type watching struct {
+	store *directory
+
+	calling sync.RWMutex // held while subscribers are called, and by Watch to leave
+
+	mu          sync.Mutex // guards what follows
+	tracks      map[string]*list.Element
+	order       list.List // of *note, the last asked for in front
+	due         map[string]time.Time
+	subscribers map[int]func([]string)
+	last        int // the number of the last subscriber
+	engine      *engine
+}
+
+// known are the files that a version had when it was last given; nil if it was not.
+func (w *watching) known(path string) map[string]identity {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if e, ok := w.tracks[path]; ok {
+		return e.Value.(*note).known
+	}
+	return nil
+}
+
+// note remembers an answer.
+func (w *watching) note(n note) {
+	if w.store.settle < 0 {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.tracks == nil {
+		w.tracks, w.due = map[string]*list.Element{}, map[string]time.Time{}
+	}
+	if e, ok := w.tracks[n.path]; ok {
+		if n.known == nil { // it is being written, and was there before
+			n.known = e.Value.(*note).known
+		}
+		e.Value = &n
+		w.order.MoveToFront(e)
+	} else {
+		w.tracks[n.path] = w.order.PushFront(&n)
+	}
+	now := w.store.now()
+	for w.order.Len() > maxTracks {
+		last := w.order.Back()
+		path := last.Value.(*note).path
+		w.order.Remove(last)
+		delete(w.tracks, path)
+		w.report(path, now)
+	}
+	if n.recheck > 0 {
+		at := now.Add(n.recheck + gathering)
+		w.report(n.path, at)
+		if n.version {
+			parent, _, _ := cutLast(n.path)
+			w.report(parent, at)
+		}
+	}
+	for _, f := range n.unsettled {
+		if w.engine != nil {
+			w.engine.arm(f.dir, f.as)
+		}
+	}
+}
+
+// report sets the time at which a path is reported, unless it is sooner. The caller holds mu.
+func (w *watching) report(path string, at time.Time) {
+	if w.due == nil {
+		w.due = map[string]time.Time{}
+	}
+	if was, ok := w.due[path]; !ok || at.Before(was) {
+		w.due[path] = at
+		if w.engine != nil {
+			w.engine.wake()
+		}
+	}
+}
+
+// arm watches a folder that is about to be read.
+func (w *watching) arm(dir string, as subject) { w.armAll([]watched{{dir, as}}) }
+
+func (w *watching) armAll(folders []watched) {
+	w.mu.Lock()
+	e := w.engine
+	w.mu.Unlock()
+	if e == nil {
+		return
+	}
+	for _, f := range folders {
+		e.arm(f.dir, f.as)
+	}
+}
+
+// Watch implements Store. A path is that of a namespace or a model, or MODEL/VERSION where the files of a version may
+// have changed; then the model's is reported too.
+//
+// What was asked for with Dir or Version is watched, and folders that come to be in it. What the kernel does not tell
+// (on network file systems; beyond the number of folders it watches for one user, or those we ask it to) is found out
+// by asking again every Options.Rescan.
+func (s *directory) Watch(ctx context.Context, changed func(paths []string)) error {
+	w := s.watch
+	w.mu.Lock()
+	if w.subscribers == nil {
+		w.subscribers = map[int]func([]string){}
+	}
+	w.last++
+	number := w.last
+	w.subscribers[number] = changed
+	if w.engine == nil {
+		w.engine = startEngine(w)
+	}
+	w.mu.Unlock()
+
+	<-ctx.Done()
+
+	w.calling.Lock() // no call once we have returned
+	w.mu.Lock()
+	delete(w.subscribers, number)
+	var idle *engine
+	if len(w.subscribers) == 0 {
+		idle, w.engine = w.engine, nil
+	}
+	w.mu.Unlock()
+	w.calling.Unlock()
+	if idle != nil {
+		idle.stop()
+	}
+	return ctx.Err()
+}
+
+// flush reports what is due, and says when there is more.
+func (w *watching) flush(now time.Time) (next time.Time) {
+	w.calling.RLock()
+	defer w.calling.RUnlock()
+	w.mu.Lock()
+	var paths []string
+	for path, at := range w.due {
+		if !at.After(now) {
+			paths = append(paths, path)
+			delete(w.due, path)
+		} else if next.IsZero() || at.Before(next) {
+			next = at
+		}
+	}
+	calls := make([]func([]string), 0, len(w.subscribers))
+	for _, changed := range w.subscribers {
+		calls = append(calls, changed)
+	}
+	w.mu.Unlock()
+	if len(paths) == 0 {
+		return next
+	}
+	slices.Sort(paths)
+	for _, changed := range calls {
+		changed(slices.Clone(paths))
+	}
+	return next
+}
+
+// engine is what runs while somebody watches.
+type engine struct {
+	w        *watching
+	notifier notifier // nil where the system has none
+	cancel   context.CancelFunc
+	done     chan struct{}
+	woken    chan struct{}
+
+	mu      sync.Mutex // guards what follows
+	watches map[string]*list.Element
+	order   list.List // of *folderWatch, the last asked for in front
+	full    bool      // it was said that there are too many
+}
+
+// folderWatch is a folder that the kernel watches.
+type folderWatch struct {
+	dir      string
+	subjects map[subject]bool
+	complete bool // whether the kernel sees all changes of its file system
+}
+
+// notifier is the kernel's way to tell of changes.
+type notifier interface {
+	add(dir string) error // errWatches when there are too many
+	remove(dir string)
+	events() <-chan []event
+	close()
+}
+
+// event is something that happened to a name in a watched folder.
+type event struct {
+	dir, name string
+	folder    bool // the name is a folder's
+	what      op
+}
+
+// startEngine watches what was asked for so far. The caller holds w.mu.
+func startEngine(w *watching) *engine {
+	ctx, cancel := context.WithCancel(context.Background())
+	e := &engine{w: w, cancel: cancel, done: make(chan struct{}), woken: make(chan struct{}, 1), watches: map[string]*list.Element{}}
+	n, err := newNotifier()
+	if err != nil {
+		w.store.log.Warn("changes in the store are seen by rescans alone", "store", w.store.given, "every", w.store.rescan, "reason", err)
+	} else {
+		e.notifier = n
+	}
+	var asked []*note
+	for at := w.order.Back(); at != nil; at = at.Prev() {
+		asked = append(asked, at.Value.(*note))
+	}
+	go e.run(ctx, asked)
+	return e
+}
+
+func (e *engine) stop() {
+	e.cancel()
+	<-e.done
+}
+
+func (e *engine) wake() {
+	select {
+	case e.woken <- struct{}{}:
+	default:
+	}
+}
+
+func (e *engine) run(ctx context.Context, asked []*note) {
+	defer close(e.done)
+	var events <-chan []event
+	if e.notifier != nil {
+		defer e.notifier.close()
+		events = e.notifier.events()
+	}
+	rescanned := make(chan struct{}, 1)
+	rescan := func(all bool) {
+		go func() {
+			e.rescan(ctx, all)
+			rescanned <- struct{}{}
+		}()
+	}
+	for _, n := range asked {
+		for _, f := range n.folders {
+			e.arm(f.dir, f.as)
+		}
+	}
+	rescan(true) // what happened before we watched
+	busy := true
+	every := time.NewTicker(e.w.store.rescan)
+	defer every.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case list, ok := <-events:
+			if !ok {
+				events = nil
+				continue
+			}
+			for _, ev := range list {
+				e.happened(ev)
+			}
+		case <-e.woken:
+			timer.Reset(e.flush())
+		case <-timer.C:
+			timer.Reset(e.flush())
+		case <-rescanned:
+			busy = false
+		case <-every.C:
+			if !busy { // a disk that hangs holds up rescans alone
+				busy = true
+				rescan(false)
+			}
+		}
+	}
+}
+
+// flush reports what is due and returns the time until there is more.
+func (e *engine) flush() time.Duration {
+	now := e.w.store.now()
+	next := e.w.flush(now)
+	if next.IsZero() {
+		return time.Hour
+	}
+	return max(time.Millisecond, next.Sub(now))
+}
+
+// arm watches a folder, if it can.
+func (e *engine) arm(dir string, as subject) {
+	if e.notifier == nil {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if at, ok := e.watches[dir]; ok {
+		at.Value.(*folderWatch).subjects[as] = true
+		e.order.MoveToFront(at)
+		return
+	}
+	for len(e.watches) >= maxWatches {
+		if !e.dropOldest() {
+			return
+		}
+	}
+	if err := e.notifier.add(dir); err != nil {
+		if err == errWatches && !e.full {
+			e.full = true
+			e.w.store.log.Warn("the system watches no more folders: changes in the others are seen by rescans",
+				"store", e.w.store.given, "watched", len(e.watches), "every", e.w.store.rescan, "remedy", "raise the sysctl fs.inotify.max_user_watches")
+		}
+		return // gone, or not ours to read: a rescan will tell
+	}
+	e.watches[dir] = e.order.PushFront(&folderWatch{dir: dir, subjects: map[subject]bool{as: true}, complete: seesChanges(dir)})
+}
+
+// dropOldest stops watching the folder that was asked for longest ago, but never the store's own.
+func (e *engine) dropOldest() bool {
+	for at := e.order.Back(); at != nil; at = at.Prev() {
+		if f := at.Value.(*folderWatch); f.dir != e.w.store.real {
+			e.notifier.remove(f.dir)
+			e.order.Remove(at)
+			delete(e.watches, f.dir)
+			return true
+		}
+	}
+	return false
+}
+
+// forget drops the watches of a folder that was removed or moved, and of all below it.
+func (e *engine) forget(dir string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for path, at := range e.watches {
+		if within(path, dir) {
+			e.notifier.remove(path)
+			e.order.Remove(at)
+			delete(e.watches, path)
+		}
+	}
+}
+
+// subjects are those of a watched folder.
+func (e *engine) subjects(dir string) []subject {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	at, ok := e.watches[dir]
+	if !ok {
+		return nil
+	}
+	var list []subject
+	for s := range at.Value.(*folderWatch).subjects {
+		list = append(list, s)
+	}
+	return list
+}
+
+// happened handles one event.
+func (e *engine) happened(ev event) {
+	s := e.w.store
+	now := s.now()
+	if ev.what == lost {
+		e.w.mu.Lock()
+		for path := range e.w.tracks {
+			e.w.report(path, now)
+		}
+		e.w.mu.Unlock()
+		return
+	}
+	subjects := e.subjects(ev.dir)
+	path := ev.dir + "/" + ev.name
+	switch {
+	case ev.what == ended:
+		e.forget(ev.dir)
+	case ev.folder && ev.what == removed:
+		e.forget(path)
+	case !ev.folder && !s.writes.saw(path, ev.what, now):
+		return
+	}
+	at := now.Add(gathering)
+	for _, as := range subjects {
+		e.changed(as, ev, at)
+		if ev.folder && (ev.what == created || ev.what == movedIn) && shownFolder(ev.name) {
+			e.appeared(path, as.below(ev.name), maxDepth+4)
+		}
+	}
+}
+
+// changed reports an event in a folder of a subject.
+func (e *engine) changed(as subject, ev event, at time.Time) {
+	e.w.mu.Lock()
+	defer e.w.mu.Unlock()
+	e.w.report(as.path, at)
+	if parent, _, ok := cutLast(as.path); ok {
+		e.w.report(parent, at)
+	}
+	if as.flat || ev.name == "" {
+		return
+	}
+	below := as.below(ev.name)
+	if !ev.folder {
+		name := stem(ev.name)
+		if name == "" {
+			return
+		}
+		below = as.below(name)
+	}
+	e.w.report(below.path, at)
+	if parent, _, ok := cutLast(below.path); ok {
+		e.w.report(parent, at)
+	}
+}
+
+// below is the subject of a folder in one of this subject.
+func (as subject) below(name string) subject {
+	if as.flat {
+		return as
+	}
+	prefix := ""
+	if as.path != "" {
+		prefix = as.path + "/"
+	}
+	if org, model, ok := repository(name); ok {
+		return subject{prefix + strings.TrimPrefix(org+"/"+model, "/"), true}
+	}
+	return subject{prefix + name, IsVersion(name) && as.path != ""}
+}
+
+// appeared watches a new folder and those that are already in it.
+func (e *engine) appeared(dir string, as subject, levels int) {
+	e.arm(dir, as)
+	if levels == 0 {
+		return
+	}
+	entries, err := readFolder(dir)
+	if err != nil {
+		return
+	}
+	for _, entry := range entries {
+		if entry.kind == folderEntry && shownFolder(entry.name) {
+			e.appeared(dir+"/"+entry.name, as.below(entry.name), levels-1)
+		}
+	}
+}
+
+// rescan asks again for what was asked, and reports what has another answer: all of it, or what is not watched.
+func (e *engine) rescan(ctx context.Context, all bool) {
+	w := e.w
+	w.mu.Lock()
+	var notes []*note
+	for at := w.order.Front(); at != nil; at = at.Next() {
+		notes = append(notes, at.Value.(*note))
+	}
+	w.mu.Unlock()
+	for _, n := range notes {
+		if ctx.Err() != nil {
+			return
+		}
+		if !all && e.trusts(n.folders) {
+			continue
+		}
+		if sum := w.store.again(ctx, n); sum != n.sum && ctx.Err() == nil {
+			w.mu.Lock()
+			if at, ok := w.tracks[n.path]; ok && at.Value.(*note) == n { // not asked since
+				changed := *n
+				changed.sum = sum
+				at.Value = &changed
+				now := w.store.now()
+				w.report(n.path, now)
+				if parent, _, _ := cutLast(n.path); n.version {
+					w.report(parent, now)
+				}
+			}
+			w.mu.Unlock()
+		}
+		for _, f := range n.folders {
+			e.arm(f.dir, f.as)
+		}
+	}
+}
+
+// again is the sum of an answer as it would be given now.
+func (s *directory) again(ctx context.Context, n *note) [32]byte {
+	if n.version {
+		model, version, _ := cutLast(n.path)
+		if v, err := s.version(ctx, model, version, false); err == nil {
+			return v.ID
+		}
+		return [32]byte{}
+	}
+	if d, err := s.dir(ctx, n.path, false); err == nil {
+		return d.sum()
+	}
+	return [32]byte{}
+}
+
+// trusts reports whether the kernel tells of every change in folders.
+func (e *engine) trusts(folders []watched) bool {
+	if e.notifier == nil {
+		return false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, f := range folders {
+		at, ok := e.watches[f.dir]
+		if !ok || !at.Value.(*folderWatch).complete {
+			return false
+		}
+	}
+	return true
+}
