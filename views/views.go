@@ -84,10 +84,18 @@ func Matrix() []Row {
 	for _, f := range codecs.Formats {
 		for _, v := range Table {
 			rows = append(rows, Row{
-				From: f.Name, To: v.Name, Precisions: slices.Concat([]string{}, v.Precisions, v.Further),
-				Loses: slices.Concat([]string{}, v.Loses), Needs: slices.Concat([]string{}, v.Needs),
+				From: f.Name, To: v.Name, Precisions: join(v.Precisions, v.Further), Loses: join(v.Loses), Needs: join(v.Needs),
 			})
 		}
 	}
 	return rows
+}
+
+// join is the strings of all lists, and never nil.
+func join(lists ...[]string) []string {
+	all := []string{}
+	for _, list := range lists {
+		all = append(all, list...)
+	}
+	return all
 }

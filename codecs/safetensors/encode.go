@@ -77,7 +77,7 @@ func Encode(metadata map[string]string, entries []Entry) ([]byte, error) {
 
 // Holds is why the container cannot hold a tensor of this name and type; nil when it can.
 func Holds(name string, dtype model.DType) error {
-	if model.ParseDType(dtype.String()) != dtype || dtype == model.C128 {
+	if spelt(dtype.String()) != dtype || dtype == model.Invalid {
 		return fault.New(fault.Unsupported, "tensor %q is %s, which safetensors has no spelling for", name, dtype).
 			Remedied("npy/ or tensors/ hold it")
 	}
@@ -90,6 +90,14 @@ func Holds(name string, dtype model.DType) error {
 			Remedied("npy/ or tensors/ hold it")
 	}
 	return nil
+}
+
+// spelt is the type that the container spells so; model.Invalid when there is none.
+func spelt(name string) model.DType {
+	if d := model.ParseDType(name); d != model.C128 {
+		return d
+	}
+	return model.Invalid
 }
 
 // appendString appends s as a JSON string: short escapes where there are some, \u00XX for other control characters,

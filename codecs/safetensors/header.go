@@ -169,7 +169,7 @@ func (d *decoder) entry(e *Entry) error {
 			if err != nil {
 				return err
 			}
-			if e.DType = model.ParseDType(string(text)); e.DType == model.Invalid {
+			if e.DType = spelt(string(text)); e.DType == model.Invalid {
 				return fault.At(fault.Unsupported, at, "tensor %q is of a type %q that is not read here", e.Name, text)
 			}
 			return nil
