@@ -16,6 +16,9 @@ func Tensor(t model.Tensor, to model.DType) (model.Tensor, error) {
 		return t, nil
 	}
 	op, ok := Cast(t.DType, to)
+	if !ok && to == model.F32 {
+		op, ok = Widen(t.DType)
+	}
 	if !ok {
 		return t, fault.New(fault.Unsupported, "tensor %q is %s, which is not turned into %s", t.Name, t.DType, to)
 	}
