@@ -1,0 +1,131 @@
+package tree
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/isomerfs/isomerfs/model"
+)
+
+// largest is how many tensors a summary names.
+const largest = 10
+
+// dtypeSum is the tensors of one type.
+type dtypeSum struct {
+	dtype          model.DType
+	tensors        int
+	elements, size int64
+}
+
+// byDType counts a model's tensors by their type, the one with the most bytes first.
+func byDType(m *model.Model) []dtypeSum {
+	at := map[model.DType]*dtypeSum{}
+	for _, t := range m.Tensors {
+		s := at[t.DType]
+		if s == nil {
+			s = &dtypeSum{dtype: t.DType}
+			at[t.DType] = s
+		}
+		n, err := model.Elements(t.Shape)
+		if err != nil {
+			continue
+		}
+		s.tensors++
+		s.elements += n
+		s.size += tensorSize(t)
+	}
+	var list []dtypeSum
+	for _, s := range at {
+		list = append(list, *s)
+	}
+	sort.Slice(list, func(i, j int) bool {
+		if list[i].size != list[j].size {
+			return list[i].size > list[j].size
+		}
+		return list[i].dtype < list[j].dtype
+	})
+	return list
+}
+
+// tensorSize is the number of bytes of a tensor.
+func tensorSize(t model.Tensor) int64 {
+	if t.Data == nil {
+		return 0
+	}
+	return t.Data.Size()
+}
+
+// summary is summary.txt: what is in the models, in numbers.
+func summary(ctx context.Context, c *contents, _ bool) ([]byte, error) {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s %s\n", c.v.Model, c.v.Name)
+	for _, m := range c.components {
+		x := m.main()
+		if x.model == nil {
+			fmt.Fprintf(&b, "\n%s can't be read: %s\n", "source/"+x.file, c.why(x).Reason)
+			continue
+		}
+		name := ""
+		if m.name != "" {
+			name = m.name + ": "
+		}
+		fmt.Fprintf(&b, "\n%s%s, %s, %s parameters\n", name, x.model.Format, strings.Join(storedPaths(x.model), " "), countText(x.model.Parameters()))
+		w := tabwriter.NewWriter(&b, 0, 8, 2, ' ', tabwriter.AlignRight)
+		fmt.Fprintf(w, "\ntype\ttensors\telements\tbytes\t\n")
+		for _, s := range byDType(x.model) {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t\n", s.dtype, countText(int64(s.tensors)), countText(s.elements), countText(s.size))
+		}
+		w.Flush()
+		if n := len(x.model.Left); n > 0 {
+			fmt.Fprintf(&b, "\nleft out: %d, see left_out in metadata.json\n", n)
+		}
+		order := slices.Clone(x.model.Tensors)
+		sort.SliceStable(order, func(i, j int) bool { return tensorSize(order[i]) > tensorSize(order[j]) })
+		order = order[:min(len(order), largest)]
+		if len(order) > 0 {
+			fmt.Fprintf(&b, "\nlargest\n")
+		}
+		w = tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
+		for _, t := range order {
+			fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", lineText(t.Name), t.DType, shapeText(t.Shape), bytesText(tensorSize(t)))
+		}
+		w.Flush()
+	}
+	if len(c.components) == 0 {
+		fmt.Fprintf(&b, "\nno model: %s\n", c.nothing().Reason)
+	}
+	if facts := c.described(ctx); len(facts) > 0 {
+		fmt.Fprintf(&b, "\n")
+		for _, f := range facts {
+			fmt.Fprintf(&b, "%s: %s (%s)\n", lineText(f.Name), lineText(f.Value), lineText(f.From))
+		}
+	}
+	return b.Bytes(), nil
+}
+
+// lineText is untrusted text on one line.
+func lineText(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+// shapeText is a shape as people read it.
+func shapeText(shape []int64) string {
+	if len(shape) == 0 {
+		return "scalar"
+	}
+	parts := make([]string, len(shape))
+	for i, n := range shape {
+		parts[i] = fmt.Sprint(n)
+	}
+	return strings.Join(parts, "×")
+}

@@ -1,0 +1,178 @@
+package tree
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/isomerfs/isomerfs/fault"
+	"github.com/isomerfs/isomerfs/store"
+)
+
+// digests are the SHA-256 of a version's stored files that somebody recorded.
+type digests struct {
+	of    map[string]digest // by name below the version's folder
+	wrong []wrongLine
+}
+
+type digest struct {
+	sha256 string // hexadecimal, lower case
+	by     string // who says so: a stored file's name, or "" for the store's own name of the bytes
+}
+
+// wrongLine is a line of a list of digests that says nothing we can use.
+type wrongLine struct{ file, detail string }
+
+// maxSums bounds the lists of digests that are read.
+const maxSums = 4 << 20
+
+// isSums reports whether a file of this name lists digests.
+func isSums(name string) bool {
+	switch strings.ToLower(path.Base(name)) {
+	case "sha256sums", "sha256sums.txt", "sha256sum.txt":
+		return true
+	}
+	return false
+}
+
+// digests is what was recorded of the stored files: by the store, whose name for the bytes may be their digest, and by
+// lists that lie beside them.
+func (v *version) digests(ctx context.Context) digests {
+	d := digests{of: map[string]digest{}}
+	for _, f := range v.Files {
+		if f.Err != nil || !isSums(f.Name) || f.Info.Size > maxSums {
+			continue
+		}
+		text, err := read(ctx, f, maxSums)
+		if err != nil {
+			d.wrong = append(d.wrong, wrongLine{f.Name, fault.Reason(err)})
+			continue
+		}
+		dir := path.Dir(f.Name)
+		for i, line := range bytes.Split(text, []byte("\n")) {
+			sum, name, ok := sumsLine(string(bytes.TrimSuffix(line, []byte("\r"))))
+			switch {
+			case !ok:
+			case name == "" || strings.HasPrefix(name, "/") || path.Clean(name) == ".." || strings.HasPrefix(path.Clean(name), "../"):
+				d.wrong = append(d.wrong, wrongLine{f.Name, fmt.Sprintf("line %d names %q, which leaves its folder", i+1, name)})
+			default:
+				d.of[path.Join(dir, name)] = digest{sum, f.Name}
+			}
+		}
+	}
+	for _, f := range v.Files {
+		if f.SHA256 != "" {
+			d.of[f.Name] = digest{strings.ToLower(f.SHA256), ""}
+		}
+	}
+	return d
+}
+
+// sumsLine reads a line of GNU's form ("digest  name", a leading backslash where the name is escaped) or of BSD's
+// ("SHA256 (name) = digest"). ok is false for every other line: sha256sum passes over them, too.
+func sumsLine(line string) (sum, name string, ok bool) {
+	if rest, bsd := strings.CutPrefix(line, "SHA256 ("); bsd {
+		at := strings.LastIndex(rest, ") = ")
+		if at < 0 || !isSHA256(rest[at+4:]) {
+			return "", "", false
+		}
+		return strings.ToLower(rest[at+4:]), rest[:at], true
+	}
+	rest, escaped := strings.CutPrefix(line, `\`)
+	if len(rest) < 66 || !isSHA256(rest[:64]) || rest[64] != ' ' || rest[65] != ' ' && rest[65] != '*' {
+		return "", "", false
+	}
+	name = rest[66:]
+	if escaped {
+		name = strings.NewReplacer(`\\`, `\`, `\n`, "\n", `\r`, "\r").Replace(name)
+	}
+	return strings.ToLower(rest[:64]), strings.TrimPrefix(name, "./"), true
+}
+
+func isSHA256(s string) bool {
+	_, err := hex.DecodeString(s)
+	return len(s) == 64 && err == nil
+}
+
+// read is the whole of a small stored file.
+func read(ctx context.Context, f store.File, limit int64) ([]byte, error) {
+	size := f.Source.Size()
+	if size > limit {
+		return nil, fault.In(f.Name, fault.New(fault.Limit, "%d bytes are more than the %d that are read of it", size, limit))
+	}
+	b := make([]byte, size)
+	if n, err := f.Source.ReadAt(ctx, b, 0); n < len(b) {
+		return nil, fault.In(f.Name, err)
+	}
+	return b, nil
+}
+
+// recorded is the digests of the stored files, read when they are first asked for.
+func (c *contents) digests(ctx context.Context) digests {
+	return c.recorded.get(func() digests { return c.v.digests(context.WithoutCancel(ctx)) })
+}
+
+// digest is the SHA-256 of a view's file as far as it is known.
+func (c *contents) digest(ctx context.Context, m *made) string {
+	if s := m.out.File.Identical(); s != nil {
+		if f := c.v.stored(s); f != nil {
+			return c.digests(ctx).of[f.Name].sha256
+		}
+		return ""
+	}
+	if c.t.o.Digest != nil {
+		if sum, ok := c.t.o.Digest(m.out.File.ID()); ok {
+			return sum
+		}
+	}
+	return ""
+}
+
+const notYet = "# not computed yet: "
+
+// sums is SHA256SUMS: a line that `sha256sum -c` takes for each file whose digest is known, a comment of the same
+// length for each other.
+func sums(ctx context.Context, c *contents, _ bool) ([]byte, error) {
+	var b bytes.Buffer
+	line := func(name, sum string) {
+		escaped := strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`).Replace(name)
+		mark := ""
+		if escaped != name {
+			mark = `\`
+		}
+		if sum != "" {
+			fmt.Fprintf(&b, "%s%s  %s\n", mark, sum, escaped)
+			return
+		}
+		fmt.Fprintf(&b, "%s%s%s\n", notYet, escaped, strings.Repeat(" ", len(mark)+64+2-len(notYet)))
+	}
+	recorded := c.digests(ctx)
+	for _, f := range c.v.Files {
+		if f.Err == nil {
+			line("source/"+f.Name, recorded.of[f.Name].sha256)
+		}
+	}
+	for name, m := range c.all() {
+		line(name, c.digest(ctx, m))
+	}
+	if b.Len() == 0 {
+		b.WriteString("# the version has no files\n")
+	}
+	return b.Bytes(), nil
+}
+
+// missing lists the files that lists of digests name and that are not there.
+func (d digests) missing(v *version) []string {
+	var list []string
+	for name := range d.of {
+		if _, ok := v.byName[name]; !ok {
+			list = append(list, name)
+		}
+	}
+	slices.Sort(list)
+	return list
+}

@@ -1,0 +1,238 @@
+package tree
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/isomerfs/isomerfs/fault"
+	"github.com/isomerfs/isomerfs/layout"
+	"github.com/isomerfs/isomerfs/store"
+)
+
+// Finding is what Verify found of one stored file by one check.
+type Finding struct {
+	Path    string // MODEL/VERSION/source/FILE
+	OK      bool   // nothing is wrong with it; also where it is legal and we do not read it
+	Check   string // structure or digest; signature and pickle where they are checked
+	Detail  string
+	Globals []Global // of a pickle: what it would import. nil for every other file
+}
+
+// Global is a name that a pickle asks for.
+type Global struct {
+	Module  string `json:"module"`
+	Name    string `json:"name"`
+	Verdict string `json:"verdict"`
+}
+
+// The checks that a Finding names.
+const (
+	checkStructure = "structure"
+	checkDigest    = "digest"
+)
+
+// Verify checks the stored files of what n is: a stored file, a version, everything below a model or namespace; of a
+// view the files that it is made from. The structure of each model is read by its codec, and each file whose SHA-256
+// was recorded is read whole. report is told of each check in the order of the files.
+func (t *Tree) Verify(ctx context.Context, n *Node, report func(Finding)) error {
+	switch n.in.place {
+	case space, aModel:
+		return t.children(ctx, n, func(child *Node) error { return t.Verify(ctx, child, report) })
+	case control:
+		return fault.In(n.Path, fault.New(fault.Usage, "it is no model"))
+	}
+	v := n.in.v
+	if v == nil || n.File != nil && n.File.Document != nil {
+		return fault.In(n.Path, fault.New(fault.Usage, "it is no model and nothing that is made of one"))
+	}
+	file, stored := strings.CutPrefix(n.in.below, "source/")
+	if stored && n.File != nil {
+		return t.verifyOne(ctx, v, file, report)
+	}
+	c, err := t.contents(ctx, v)
+	if err != nil {
+		return err
+	}
+	switch {
+	case n.in.below == "" || n.in.below == "source":
+		return c.verify(ctx, func(string) bool { return true }, true, report)
+	case stored:
+		return c.verify(ctx, func(name string) bool { return strings.HasPrefix(name, file+"/") }, false, report)
+	}
+	it, err := c.at(ctx, n.in.below)
+	if err != nil {
+		return fault.In(n.Path, err)
+	}
+	var files []made
+	switch f := it.folder.(type) {
+	case precisions:
+		for _, name := range f.f.available() {
+			files = append(files, f.f.plan(name).files...)
+		}
+	case planned:
+		files = f.plan.files
+	default:
+		files = []made{*it.made}
+	}
+	from := map[string]bool{}
+	for _, m := range files {
+		for _, name := range m.from.model.Files {
+			from[name] = true
+		}
+	}
+	return c.verify(ctx, func(name string) bool { return from[name] }, false, report)
+}
+
+func (v *version) finding(name, check string, err error, detail string) Finding {
+	f := Finding{Path: join(v.path, "source/"+name), OK: err == nil, Check: check, Detail: detail}
+	if err == nil {
+		return f
+	}
+	f.Detail = fault.Reason(err)
+	switch fault.KindOf(err) {
+	case fault.Unsupported, fault.Limit: // nothing is wrong with such a file
+		f.OK, f.Detail = true, "not read: "+f.Detail
+	}
+	return f
+}
+
+// verifyOne checks one stored file by itself.
+func (t *Tree) verifyOne(ctx context.Context, v *version, name string, report func(Finding)) error {
+	f := v.Files[v.byName[name]]
+	m, order, err := t.readModel(ctx, v, name)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	orders := t.matching(name)
+	if len(orders) == 0 {
+		orders, _ = t.sniffing(ctx, v, name)
+	}
+	switch {
+	case len(orders) == 0: // no model: only its digest can be known
+	case err != nil:
+		report(v.finding(v.blamed(name, err), checkStructure, err, ""))
+	default:
+		report(v.finding(name, checkStructure, nil, fmt.Sprintf("%s, %d tensors", t.formats[order].Name, len(m.Tensors))))
+	}
+	recorded := v.digests(ctx)
+	for _, w := range recorded.wrong {
+		if w.file == name {
+			report(Finding{Path: join(v.path, "source/"+name), Check: checkDigest, Detail: w.detail})
+		}
+	}
+	return v.verifyDigest(ctx, f, recorded, report)
+}
+
+// blamed is the stored file that a fault found with another names: a broken shard of an index.
+func (v *version) blamed(name string, err error) string {
+	return strings.TrimPrefix(v.told(name, err).Path, v.path+"/source/")
+}
+
+// verify checks the stored files that want asks for; with whole also that the lists of digests name nothing that is
+// missing.
+func (c *contents) verify(ctx context.Context, want func(string) bool, whole bool, report func(Finding)) error {
+	v := c.v
+	structure := map[string][]Finding{}
+	for _, m := range c.components {
+		for _, x := range m.variants {
+			if x.fault != nil {
+				name := v.blamed(x.file, x.fault)
+				if want(name) || want(x.file) {
+					structure[name] = append(structure[name], v.finding(name, checkStructure, x.fault, ""))
+				}
+				continue
+			}
+			for _, name := range x.model.Files {
+				detail := fmt.Sprintf("%s, %d tensors", x.format.Name, len(x.model.Tensors))
+				if name != x.file {
+					detail = "of " + x.file
+				}
+				structure[name] = append(structure[name], v.finding(name, checkStructure, nil, detail))
+			}
+		}
+	}
+	for _, x := range c.beside {
+		structure[x.file] = append(structure[x.file], v.finding(x.file, checkStructure, x.fault, x.format.Name))
+	}
+	recorded := v.digests(ctx)
+	for _, f := range v.Files {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if !want(f.Name) && len(structure[f.Name]) == 0 {
+			continue
+		}
+		if f.Err != nil {
+			report(v.finding(f.Name, checkStructure, f.Err, ""))
+			continue
+		}
+		for _, found := range structure[f.Name] {
+			if want(f.Name) || !found.OK {
+				report(found)
+			}
+		}
+		if !want(f.Name) {
+			continue
+		}
+		for _, w := range recorded.wrong {
+			if w.file == f.Name {
+				report(Finding{Path: join(v.path, "source/"+w.file), Check: checkDigest, Detail: w.detail})
+			}
+		}
+		if err := v.verifyDigest(ctx, f, recorded, report); err != nil {
+			return err
+		}
+	}
+	if whole {
+		for _, name := range recorded.missing(v) {
+			report(Finding{Path: join(v.path, "source/"+name), Check: checkDigest, Detail: fmt.Sprintf("%s names it, and it is not there", recorded.of[name].by)})
+		}
+	}
+	return nil
+}
+
+// verifyDigest reads a file whole and compares its digest with the recorded one, if there is one.
+func (v *version) verifyDigest(ctx context.Context, f store.File, recorded digests, report func(Finding)) error {
+	want, ok := recorded.of[f.Name]
+	if !ok || f.Err != nil {
+		return nil
+	}
+	by := "the store's name of it"
+	if want.by != "" {
+		by = want.by
+	}
+	got, err := hash(ctx, f.Source)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		report(v.finding(f.Name, checkDigest, err, ""))
+	case got != want.sha256:
+		report(Finding{Path: join(v.path, "source/"+f.Name), Check: checkDigest, Detail: fmt.Sprintf("its SHA-256 is %s, and %s says %s", got, by, want.sha256)})
+	default:
+		report(Finding{Path: join(v.path, "source/"+f.Name), OK: true, Check: checkDigest, Detail: "its SHA-256 is that of " + by})
+	}
+	return nil
+}
+
+// hash is the SHA-256 of a source in hexadecimal.
+func hash(ctx context.Context, s layout.Source) (string, error) {
+	h := sha256.New()
+	buf := make([]byte, 1<<20)
+	for off := int64(0); off < s.Size(); {
+		n, err := s.ReadAt(ctx, buf[:min(int64(len(buf)), s.Size()-off)], off)
+		if n == 0 && (err != nil && err != io.EOF) {
+			return "", err
+		}
+		if n == 0 {
+			return "", fault.At(fault.Changed, off, "the file ended where it had %d bytes", s.Size())
+		}
+		h.Write(buf[:n])
+		off += int64(n)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
