@@ -2,77 +2,77 @@
 
 package quant
 
-// f64ToF32AVX2 is f64ToF32 for n elements, a multiple of 32.
+// f64ToF32AVX2 is f64ToF32 for n elements, a multiple of 16 and not 0.
 //
 //go:noescape
 func f64ToF32AVX2(dst *byte, src *byte, n int)
 
-// f64ToF16AVX2 is f64ToF16 for n elements, a multiple of 32.
+// f64ToF16AVX2 is f64ToF16 for n elements, a multiple of 16 and not 0.
 //
 //go:noescape
 func f64ToF16AVX2(dst *byte, src *byte, n int)
 
-// f64ToBF16AVX2 is f64ToBF16 for n elements, a multiple of 32.
+// f64ToBF16AVX2 is f64ToBF16 for n elements, a multiple of 16 and not 0.
 //
 //go:noescape
 func f64ToBF16AVX2(dst *byte, src *byte, n int)
 
-// f32ToF16AVX2 is f32ToF16 for n elements, a multiple of 32.
+// f32ToF16AVX2 is f32ToF16 for n elements, a multiple of 16 and not 0.
 //
 //go:noescape
 func f32ToF16AVX2(dst *byte, src *byte, n int)
 
-// f32ToBF16AVX2 is f32ToBF16 for n elements, a multiple of 32.
+// f32ToBF16AVX2 is f32ToBF16 for n elements, a multiple of 16 and not 0.
 //
 //go:noescape
 func f32ToBF16AVX2(dst *byte, src *byte, n int)
 
-// f16ToF32AVX2 is f16ToF32 for n elements, a multiple of 32.
+// f16ToF32AVX2 is f16ToF32 for n elements, a multiple of 16 and not 0.
 //
 //go:noescape
 func f16ToF32AVX2(dst *byte, src *byte, n int)
 
-// f16ToBF16AVX2 is f16ToBF16 for n elements, a multiple of 32.
+// f16ToBF16AVX2 is f16ToBF16 for n elements, a multiple of 16 and not 0.
 //
 //go:noescape
 func f16ToBF16AVX2(dst *byte, src *byte, n int)
 
-// bf16ToF32AVX2 is bf16ToF32 for n elements, a multiple of 32.
+// bf16ToF32AVX2 is bf16ToF32 for n elements, a multiple of 16 and not 0.
 //
 //go:noescape
 func bf16ToF32AVX2(dst *byte, src *byte, n int)
 
-// bf16ToF16AVX2 is bf16ToF16 for n elements, a multiple of 32.
+// bf16ToF16AVX2 is bf16ToF16 for n elements, a multiple of 16 and not 0.
 //
 //go:noescape
 func bf16ToF16AVX2(dst *byte, src *byte, n int)
 
-// e4m3ToF32AVX2 is e4m3ToF32 for n elements, a multiple of 32.
+// e4m3ToF32AVX2 is e4m3ToF32 for n elements, a multiple of 16 and not 0.
 //
 //go:noescape
 func e4m3ToF32AVX2(dst *byte, src *byte, n int)
 
-// e4m3ToF16AVX2 is e4m3ToF16 for n elements, a multiple of 32.
+// e4m3ToF16AVX2 is e4m3ToF16 for n elements, a multiple of 16 and not 0.
 //
 //go:noescape
 func e4m3ToF16AVX2(dst *byte, src *byte, n int)
 
-// e4m3ToBF16AVX2 is e4m3ToBF16 for n elements, a multiple of 32.
+// e4m3ToBF16AVX2 is e4m3ToBF16 for n elements, a multiple of 16 and not 0.
 //
 //go:noescape
 func e4m3ToBF16AVX2(dst *byte, src *byte, n int)
 
-// e5m2ToF32AVX2 is e5m2ToF32 for n elements, a multiple of 32.
+// e5m2ToF32AVX2 is e5m2ToF32 for n elements, a multiple of 16 and not 0.
 //
 //go:noescape
 func e5m2ToF32AVX2(dst *byte, src *byte, n int)
 
-// e5m2ToF16AVX2 is e5m2ToF16 for n elements, a multiple of 32.
+// e5m2ToF16AVX2 is e5m2ToF16 for n elements, a multiple of 16 and not 0.
 //
 //go:noescape
 func e5m2ToF16AVX2(dst *byte, src *byte, n int)
 
-// e5m2ToBF16AVX2 is e5m2ToBF16 for n elements, a multiple of 32.
+// e5m2ToBF16AVX2 is e5m2ToBF16 for n elements, a multiple of 16 and not 0.
 //
 //go:noescape
 func e5m2ToBF16AVX2(dst *byte, src *byte, n int)

@@ -12,268 +12,158 @@ TEXT ·f64ToF32AVX2(SB), NOSPLIT, $0-24
 loop:
 	VCVTPD2PSY  (CX), X0
 	VCVTPD2PSY  32(CX), X1
+	VCVTPD2PSY  96(CX), X2
 	VINSERTF128 $0x01, X1, Y0, Y1
 	VCVTPD2PSY  64(CX), X0
-	VCVTPD2PSY  96(CX), X2
 	VINSERTF128 $0x01, X2, Y0, Y2
 	VMOVUPS     Y1, (AX)
 	VMOVUPS     Y2, 32(AX)
-	VCVTPD2PSY  128(CX), X0
-	VCVTPD2PSY  160(CX), X1
-	VINSERTF128 $0x01, X1, Y0, Y1
-	VCVTPD2PSY  192(CX), X0
-	VCVTPD2PSY  224(CX), X2
-	VINSERTF128 $0x01, X2, Y0, Y2
-	VMOVUPS     Y1, 64(AX)
-	VMOVUPS     Y2, 96(AX)
-	ADDQ        $0x00000100, CX
-	ADDQ        $0x00000080, AX
-	SUBQ        $0x00000020, DX
-	JNZ         loop
+	SUBQ        $0x00000010, DX
+	ADDQ        $0x00000080, CX
+	ADDQ        $0x00000040, AX
+	CMPQ        DX, $0x00000010
+	JGE         loop
 	VZEROUPPER
 	RET
 
 // func f64ToF16AVX2(dst *byte, src *byte, n int)
 // Requires: AVX, AVX2, F16C
 TEXT ·f64ToF16AVX2(SB), NOSPLIT, $0-24
-	MOVQ dst+0(FP), AX
-	MOVQ src+8(FP), CX
-	MOVQ n+16(FP), DX
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VPBROADCASTQ lane64_000000001fffffff<>+0(SB), Y0
+	VPBROADCASTQ lane64_ffffffffe0000000<>+0(SB), Y1
 
 loop:
-	VMOVUPD     (CX), Y0
-	VPAND       all64_000000001fffffff<>+0(SB), Y0, Y1
-	VPADDQ      all64_000000001fffffff<>+0(SB), Y1, Y1
-	VPOR        Y1, Y0, Y0
-	VPAND       all64_ffffffffe0000000<>+0(SB), Y0, Y0
-	VCVTPD2PSY  Y0, X2
-	VMOVUPD     32(CX), Y0
-	VPAND       all64_000000001fffffff<>+0(SB), Y0, Y1
-	VPADDQ      all64_000000001fffffff<>+0(SB), Y1, Y1
-	VPOR        Y1, Y0, Y0
-	VPAND       all64_ffffffffe0000000<>+0(SB), Y0, Y0
-	VCVTPD2PSY  Y0, X0
-	VINSERTF128 $0x01, X0, Y2, Y0
-	VMOVUPD     64(CX), Y1
-	VPAND       all64_000000001fffffff<>+0(SB), Y1, Y3
-	VPADDQ      all64_000000001fffffff<>+0(SB), Y3, Y3
-	VPOR        Y3, Y1, Y1
-	VPAND       all64_ffffffffe0000000<>+0(SB), Y1, Y1
-	VCVTPD2PSY  Y1, X2
-	VMOVUPD     96(CX), Y1
-	VPAND       all64_000000001fffffff<>+0(SB), Y1, Y3
-	VPADDQ      all64_000000001fffffff<>+0(SB), Y3, Y3
-	VPOR        Y3, Y1, Y1
-	VPAND       all64_ffffffffe0000000<>+0(SB), Y1, Y1
-	VCVTPD2PSY  Y1, X1
-	VINSERTF128 $0x01, X1, Y2, Y1
-	VCVTPS2PH   $0x00, Y0, (AX)
-	VCVTPS2PH   $0x00, Y1, 16(AX)
-	VMOVUPD     128(CX), Y0
-	VPAND       all64_000000001fffffff<>+0(SB), Y0, Y1
-	VPADDQ      all64_000000001fffffff<>+0(SB), Y1, Y1
-	VPOR        Y1, Y0, Y0
-	VPAND       all64_ffffffffe0000000<>+0(SB), Y0, Y0
-	VCVTPD2PSY  Y0, X2
-	VMOVUPD     160(CX), Y0
-	VPAND       all64_000000001fffffff<>+0(SB), Y0, Y1
-	VPADDQ      all64_000000001fffffff<>+0(SB), Y1, Y1
-	VPOR        Y1, Y0, Y0
-	VPAND       all64_ffffffffe0000000<>+0(SB), Y0, Y0
-	VCVTPD2PSY  Y0, X0
-	VINSERTF128 $0x01, X0, Y2, Y0
-	VMOVUPD     192(CX), Y1
-	VPAND       all64_000000001fffffff<>+0(SB), Y1, Y3
-	VPADDQ      all64_000000001fffffff<>+0(SB), Y3, Y3
-	VPOR        Y3, Y1, Y1
-	VPAND       all64_ffffffffe0000000<>+0(SB), Y1, Y1
-	VCVTPD2PSY  Y1, X2
-	VMOVUPD     224(CX), Y1
-	VPAND       all64_000000001fffffff<>+0(SB), Y1, Y3
-	VPADDQ      all64_000000001fffffff<>+0(SB), Y3, Y3
-	VPOR        Y3, Y1, Y1
-	VPAND       all64_ffffffffe0000000<>+0(SB), Y1, Y1
-	VCVTPD2PSY  Y1, X1
-	VINSERTF128 $0x01, X1, Y2, Y1
-	VCVTPS2PH   $0x00, Y0, 32(AX)
-	VCVTPS2PH   $0x00, Y1, 48(AX)
-	ADDQ        $0x00000100, CX
-	ADDQ        $0x00000040, AX
-	SUBQ        $0x00000020, DX
-	JNZ         loop
+	VMOVUPD     (CX), Y2
+	VPAND       Y0, Y2, Y3
+	VPADDQ      Y0, Y3, Y3
+	VPOR        Y3, Y2, Y2
+	VPAND       Y1, Y2, Y2
+	VCVTPD2PSY  Y2, X4
+	VMOVUPD     32(CX), Y2
+	VPAND       Y0, Y2, Y3
+	VPADDQ      Y0, Y3, Y3
+	VPOR        Y3, Y2, Y2
+	VPAND       Y1, Y2, Y2
+	VCVTPD2PSY  Y2, X2
+	VINSERTF128 $0x01, X2, Y4, Y2
+	VMOVUPD     64(CX), Y3
+	VPAND       Y0, Y3, Y5
+	VPADDQ      Y0, Y5, Y5
+	VPOR        Y5, Y3, Y3
+	VPAND       Y1, Y3, Y3
+	VCVTPD2PSY  Y3, X4
+	VMOVUPD     96(CX), Y3
+	VPAND       Y0, Y3, Y5
+	VPADDQ      Y0, Y5, Y5
+	VPOR        Y5, Y3, Y3
+	VPAND       Y1, Y3, Y3
+	VCVTPD2PSY  Y3, X3
+	VINSERTF128 $0x01, X3, Y4, Y3
+	VCVTPS2PH   $0x00, Y2, X2
+	VCVTPS2PH   $0x00, Y3, X3
+	VMOVDQU     X2, (AX)
+	VMOVDQU     X3, 16(AX)
+	SUBQ        $0x00000010, DX
+	ADDQ        $0x00000080, CX
+	ADDQ        $0x00000020, AX
+	CMPQ        DX, $0x00000010
+	JGE         loop
 	VZEROUPPER
 	RET
 
-DATA all64_000000001fffffff<>+0(SB)/8, $0x000000001fffffff
-DATA all64_000000001fffffff<>+8(SB)/8, $0x000000001fffffff
-DATA all64_000000001fffffff<>+16(SB)/8, $0x000000001fffffff
-DATA all64_000000001fffffff<>+24(SB)/8, $0x000000001fffffff
-GLOBL all64_000000001fffffff<>(SB), RODATA|NOPTR, $32
+DATA lane64_000000001fffffff<>+0(SB)/8, $0x000000001fffffff
+GLOBL lane64_000000001fffffff<>(SB), RODATA|NOPTR, $8
 
-DATA all64_ffffffffe0000000<>+0(SB)/8, $0xffffffffe0000000
-DATA all64_ffffffffe0000000<>+8(SB)/8, $0xffffffffe0000000
-DATA all64_ffffffffe0000000<>+16(SB)/8, $0xffffffffe0000000
-DATA all64_ffffffffe0000000<>+24(SB)/8, $0xffffffffe0000000
-GLOBL all64_ffffffffe0000000<>(SB), RODATA|NOPTR, $32
+DATA lane64_ffffffffe0000000<>+0(SB)/8, $0xffffffffe0000000
+GLOBL lane64_ffffffffe0000000<>(SB), RODATA|NOPTR, $8
 
 // func f64ToBF16AVX2(dst *byte, src *byte, n int)
 // Requires: AVX, AVX2
 TEXT ·f64ToBF16AVX2(SB), NOSPLIT, $0-24
-	MOVQ dst+0(FP), AX
-	MOVQ src+8(FP), CX
-	MOVQ n+16(FP), DX
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VPBROADCASTD lane32_00400000<>+0(SB), Y0
+	VPBROADCASTD lane32_00000001<>+0(SB), Y1
+	VPBROADCASTD lane32_00007fff<>+0(SB), Y2
 
 loop:
-	VMOVUPD     (CX), Y0
-	VCVTPD2PSY  Y0, X2
-	VCVTPS2PD   X2, Y1
-	VCMPPD      $0x0c, Y1, Y0, Y3
-	VPCMPGTQ    Y0, Y1, Y0
-	VMOVUPD     32(CX), Y1
-	VCVTPD2PSY  Y1, X5
+	VMOVUPD     (CX), Y3
+	VCVTPD2PSY  Y3, X5
 	VCVTPS2PD   X5, Y4
-	VCMPPD      $0x0c, Y4, Y1, Y6
-	VPCMPGTQ    Y1, Y4, Y1
-	VINSERTF128 $0x01, X5, Y2, Y4
-	VSHUFPS     $0x88, Y6, Y3, Y3
+	VCMPPD      $0x0c, Y4, Y3, Y6
+	VPCMPGTQ    Y3, Y4, Y3
+	VMOVUPD     32(CX), Y4
+	VCVTPD2PSY  Y4, X8
+	VCVTPS2PD   X8, Y7
+	VCMPPD      $0x0c, Y7, Y4, Y9
+	VPCMPGTQ    Y4, Y7, Y4
+	VINSERTF128 $0x01, X8, Y5, Y7
+	VSHUFPS     $0x88, Y9, Y6, Y6
+	VPERMQ      $0xd8, Y6, Y6
+	VSHUFPS     $0x88, Y4, Y3, Y3
 	VPERMQ      $0xd8, Y3, Y3
-	VSHUFPS     $0x88, Y1, Y0, Y0
-	VPERMQ      $0xd8, Y0, Y0
-	VPAND       Y3, Y0, Y0
-	VPADDD      Y0, Y4, Y4
-	VPSRLD      $0x1f, Y3, Y3
-	VPOR        Y3, Y4, Y4
-	VMOVUPD     64(CX), Y0
-	VCVTPD2PSY  Y0, X2
-	VCVTPS2PD   X2, Y1
-	VCMPPD      $0x0c, Y1, Y0, Y3
-	VPCMPGTQ    Y0, Y1, Y0
-	VMOVUPD     96(CX), Y1
-	VCVTPD2PSY  Y1, X6
-	VCVTPS2PD   X6, Y5
-	VCMPPD      $0x0c, Y5, Y1, Y7
-	VPCMPGTQ    Y1, Y5, Y1
-	VINSERTF128 $0x01, X6, Y2, Y5
-	VSHUFPS     $0x88, Y7, Y3, Y3
-	VPERMQ      $0xd8, Y3, Y3
-	VSHUFPS     $0x88, Y1, Y0, Y0
-	VPERMQ      $0xd8, Y0, Y0
-	VPAND       Y3, Y0, Y0
-	VPADDD      Y0, Y5, Y5
-	VPSRLD      $0x1f, Y3, Y3
-	VPOR        Y3, Y5, Y5
-	VCMPPS      $0x03, Y4, Y4, Y0
-	VPOR        all32_00400000<>+0(SB), Y4, Y1
-	VPSRLD      $0x10, Y4, Y3
-	VPAND       all32_00000001<>+0(SB), Y3, Y3
-	VPADDD      all32_00007fff<>+0(SB), Y4, Y4
-	VPADDD      Y3, Y4, Y4
-	VBLENDVPS   Y0, Y1, Y4, Y4
-	VCMPPS      $0x03, Y5, Y5, Y0
-	VPOR        all32_00400000<>+0(SB), Y5, Y1
-	VPSRLD      $0x10, Y5, Y3
-	VPAND       all32_00000001<>+0(SB), Y3, Y3
-	VPADDD      all32_00007fff<>+0(SB), Y5, Y5
-	VPADDD      Y3, Y5, Y5
-	VBLENDVPS   Y0, Y1, Y5, Y5
-	VPSRLD      $0x10, Y4, Y4
-	VPSRLD      $0x10, Y5, Y5
-	VPACKUSDW   Y5, Y4, Y0
-	VPERMQ      $0xd8, Y0, Y0
-	VMOVDQU     Y0, (AX)
-	VMOVUPD     128(CX), Y0
-	VCVTPD2PSY  Y0, X2
-	VCVTPS2PD   X2, Y1
-	VCMPPD      $0x0c, Y1, Y0, Y3
-	VPCMPGTQ    Y0, Y1, Y0
-	VMOVUPD     160(CX), Y1
-	VCVTPD2PSY  Y1, X5
+	VPAND       Y6, Y3, Y3
+	VPADDD      Y3, Y7, Y7
+	VPSRLD      $0x1f, Y6, Y6
+	VPOR        Y6, Y7, Y7
+	VMOVUPD     64(CX), Y3
+	VCVTPD2PSY  Y3, X5
 	VCVTPS2PD   X5, Y4
-	VCMPPD      $0x0c, Y4, Y1, Y6
-	VPCMPGTQ    Y1, Y4, Y1
-	VINSERTF128 $0x01, X5, Y2, Y4
-	VSHUFPS     $0x88, Y6, Y3, Y3
+	VCMPPD      $0x0c, Y4, Y3, Y6
+	VPCMPGTQ    Y3, Y4, Y3
+	VMOVUPD     96(CX), Y4
+	VCVTPD2PSY  Y4, X9
+	VCVTPS2PD   X9, Y8
+	VCMPPD      $0x0c, Y8, Y4, Y10
+	VPCMPGTQ    Y4, Y8, Y4
+	VINSERTF128 $0x01, X9, Y5, Y8
+	VSHUFPS     $0x88, Y10, Y6, Y6
+	VPERMQ      $0xd8, Y6, Y6
+	VSHUFPS     $0x88, Y4, Y3, Y3
 	VPERMQ      $0xd8, Y3, Y3
-	VSHUFPS     $0x88, Y1, Y0, Y0
-	VPERMQ      $0xd8, Y0, Y0
-	VPAND       Y3, Y0, Y0
-	VPADDD      Y0, Y4, Y4
-	VPSRLD      $0x1f, Y3, Y3
-	VPOR        Y3, Y4, Y4
-	VMOVUPD     192(CX), Y0
-	VCVTPD2PSY  Y0, X2
-	VCVTPS2PD   X2, Y1
-	VCMPPD      $0x0c, Y1, Y0, Y3
-	VPCMPGTQ    Y0, Y1, Y0
-	VMOVUPD     224(CX), Y1
-	VCVTPD2PSY  Y1, X6
-	VCVTPS2PD   X6, Y5
-	VCMPPD      $0x0c, Y5, Y1, Y7
-	VPCMPGTQ    Y1, Y5, Y1
-	VINSERTF128 $0x01, X6, Y2, Y5
-	VSHUFPS     $0x88, Y7, Y3, Y3
+	VPAND       Y6, Y3, Y3
+	VPADDD      Y3, Y8, Y8
+	VPSRLD      $0x1f, Y6, Y6
+	VPOR        Y6, Y8, Y8
+	VCMPPS      $0x03, Y7, Y7, Y3
+	VPOR        Y0, Y7, Y4
+	VPSRLD      $0x10, Y7, Y6
+	VPAND       Y1, Y6, Y6
+	VPADDD      Y2, Y7, Y7
+	VPADDD      Y6, Y7, Y7
+	VBLENDVPS   Y3, Y4, Y7, Y7
+	VCMPPS      $0x03, Y8, Y8, Y3
+	VPOR        Y0, Y8, Y4
+	VPSRLD      $0x10, Y8, Y6
+	VPAND       Y1, Y6, Y6
+	VPADDD      Y2, Y8, Y8
+	VPADDD      Y6, Y8, Y8
+	VBLENDVPS   Y3, Y4, Y8, Y8
+	VPSRLD      $0x10, Y7, Y7
+	VPSRLD      $0x10, Y8, Y8
+	VPACKUSDW   Y8, Y7, Y3
 	VPERMQ      $0xd8, Y3, Y3
-	VSHUFPS     $0x88, Y1, Y0, Y0
-	VPERMQ      $0xd8, Y0, Y0
-	VPAND       Y3, Y0, Y0
-	VPADDD      Y0, Y5, Y5
-	VPSRLD      $0x1f, Y3, Y3
-	VPOR        Y3, Y5, Y5
-	VCMPPS      $0x03, Y4, Y4, Y0
-	VPOR        all32_00400000<>+0(SB), Y4, Y1
-	VPSRLD      $0x10, Y4, Y3
-	VPAND       all32_00000001<>+0(SB), Y3, Y3
-	VPADDD      all32_00007fff<>+0(SB), Y4, Y4
-	VPADDD      Y3, Y4, Y4
-	VBLENDVPS   Y0, Y1, Y4, Y4
-	VCMPPS      $0x03, Y5, Y5, Y0
-	VPOR        all32_00400000<>+0(SB), Y5, Y1
-	VPSRLD      $0x10, Y5, Y3
-	VPAND       all32_00000001<>+0(SB), Y3, Y3
-	VPADDD      all32_00007fff<>+0(SB), Y5, Y5
-	VPADDD      Y3, Y5, Y5
-	VBLENDVPS   Y0, Y1, Y5, Y5
-	VPSRLD      $0x10, Y4, Y4
-	VPSRLD      $0x10, Y5, Y5
-	VPACKUSDW   Y5, Y4, Y0
-	VPERMQ      $0xd8, Y0, Y0
-	VMOVDQU     Y0, 32(AX)
-	ADDQ        $0x00000100, CX
-	ADDQ        $0x00000040, AX
-	SUBQ        $0x00000020, DX
-	JNZ         loop
+	VMOVDQU     Y3, (AX)
+	SUBQ        $0x00000010, DX
+	ADDQ        $0x00000080, CX
+	ADDQ        $0x00000020, AX
+	CMPQ        DX, $0x00000010
+	JGE         loop
 	VZEROUPPER
 	RET
 
-DATA all32_00400000<>+0(SB)/4, $0x00400000
-DATA all32_00400000<>+4(SB)/4, $0x00400000
-DATA all32_00400000<>+8(SB)/4, $0x00400000
-DATA all32_00400000<>+12(SB)/4, $0x00400000
-DATA all32_00400000<>+16(SB)/4, $0x00400000
-DATA all32_00400000<>+20(SB)/4, $0x00400000
-DATA all32_00400000<>+24(SB)/4, $0x00400000
-DATA all32_00400000<>+28(SB)/4, $0x00400000
-GLOBL all32_00400000<>(SB), RODATA|NOPTR, $32
+DATA lane32_00400000<>+0(SB)/4, $0x00400000
+GLOBL lane32_00400000<>(SB), RODATA|NOPTR, $4
 
-DATA all32_00000001<>+0(SB)/4, $0x00000001
-DATA all32_00000001<>+4(SB)/4, $0x00000001
-DATA all32_00000001<>+8(SB)/4, $0x00000001
-DATA all32_00000001<>+12(SB)/4, $0x00000001
-DATA all32_00000001<>+16(SB)/4, $0x00000001
-DATA all32_00000001<>+20(SB)/4, $0x00000001
-DATA all32_00000001<>+24(SB)/4, $0x00000001
-DATA all32_00000001<>+28(SB)/4, $0x00000001
-GLOBL all32_00000001<>(SB), RODATA|NOPTR, $32
+DATA lane32_00000001<>+0(SB)/4, $0x00000001
+GLOBL lane32_00000001<>(SB), RODATA|NOPTR, $4
 
-DATA all32_00007fff<>+0(SB)/4, $0x00007fff
-DATA all32_00007fff<>+4(SB)/4, $0x00007fff
-DATA all32_00007fff<>+8(SB)/4, $0x00007fff
-DATA all32_00007fff<>+12(SB)/4, $0x00007fff
-DATA all32_00007fff<>+16(SB)/4, $0x00007fff
-DATA all32_00007fff<>+20(SB)/4, $0x00007fff
-DATA all32_00007fff<>+24(SB)/4, $0x00007fff
-DATA all32_00007fff<>+28(SB)/4, $0x00007fff
-GLOBL all32_00007fff<>(SB), RODATA|NOPTR, $32
+DATA lane32_00007fff<>+0(SB)/4, $0x00007fff
+GLOBL lane32_00007fff<>(SB), RODATA|NOPTR, $4
 
 // func f32ToF16AVX2(dst *byte, src *byte, n int)
 // Requires: AVX, F16C
@@ -285,73 +175,55 @@ TEXT ·f32ToF16AVX2(SB), NOSPLIT, $0-24
 loop:
 	VMOVUPS   (CX), Y0
 	VMOVUPS   32(CX), Y1
-	VCVTPS2PH $0x00, Y0, (AX)
-	VCVTPS2PH $0x00, Y1, 16(AX)
-	VMOVUPS   64(CX), Y0
-	VMOVUPS   96(CX), Y1
-	VCVTPS2PH $0x00, Y0, 32(AX)
-	VCVTPS2PH $0x00, Y1, 48(AX)
-	ADDQ      $0x00000080, CX
-	ADDQ      $0x00000040, AX
-	SUBQ      $0x00000020, DX
-	JNZ       loop
+	VCVTPS2PH $0x00, Y0, X0
+	VCVTPS2PH $0x00, Y1, X1
+	VMOVDQU   X0, (AX)
+	VMOVDQU   X1, 16(AX)
+	SUBQ      $0x00000010, DX
+	ADDQ      $0x00000040, CX
+	ADDQ      $0x00000020, AX
+	CMPQ      DX, $0x00000010
+	JGE       loop
 	VZEROUPPER
 	RET
 
 // func f32ToBF16AVX2(dst *byte, src *byte, n int)
 // Requires: AVX, AVX2
 TEXT ·f32ToBF16AVX2(SB), NOSPLIT, $0-24
-	MOVQ dst+0(FP), AX
-	MOVQ src+8(FP), CX
-	MOVQ n+16(FP), DX
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VPBROADCASTD lane32_00400000<>+0(SB), Y0
+	VPBROADCASTD lane32_00000001<>+0(SB), Y1
+	VPBROADCASTD lane32_00007fff<>+0(SB), Y2
 
 loop:
-	VMOVUPS   (CX), Y0
-	VMOVUPS   32(CX), Y1
-	VCMPPS    $0x03, Y0, Y0, Y2
-	VPOR      all32_00400000<>+0(SB), Y0, Y3
-	VPSRLD    $0x10, Y0, Y4
-	VPAND     all32_00000001<>+0(SB), Y4, Y4
-	VPADDD    all32_00007fff<>+0(SB), Y0, Y0
-	VPADDD    Y4, Y0, Y0
-	VBLENDVPS Y2, Y3, Y0, Y0
-	VCMPPS    $0x03, Y1, Y1, Y2
-	VPOR      all32_00400000<>+0(SB), Y1, Y3
-	VPSRLD    $0x10, Y1, Y4
-	VPAND     all32_00000001<>+0(SB), Y4, Y4
-	VPADDD    all32_00007fff<>+0(SB), Y1, Y1
-	VPADDD    Y4, Y1, Y1
-	VBLENDVPS Y2, Y3, Y1, Y1
-	VPSRLD    $0x10, Y0, Y0
-	VPSRLD    $0x10, Y1, Y1
-	VPACKUSDW Y1, Y0, Y0
-	VPERMQ    $0xd8, Y0, Y0
-	VMOVDQU   Y0, (AX)
-	VMOVUPS   64(CX), Y0
-	VMOVUPS   96(CX), Y1
-	VCMPPS    $0x03, Y0, Y0, Y2
-	VPOR      all32_00400000<>+0(SB), Y0, Y3
-	VPSRLD    $0x10, Y0, Y4
-	VPAND     all32_00000001<>+0(SB), Y4, Y4
-	VPADDD    all32_00007fff<>+0(SB), Y0, Y0
-	VPADDD    Y4, Y0, Y0
-	VBLENDVPS Y2, Y3, Y0, Y0
-	VCMPPS    $0x03, Y1, Y1, Y2
-	VPOR      all32_00400000<>+0(SB), Y1, Y3
-	VPSRLD    $0x10, Y1, Y4
-	VPAND     all32_00000001<>+0(SB), Y4, Y4
-	VPADDD    all32_00007fff<>+0(SB), Y1, Y1
-	VPADDD    Y4, Y1, Y1
-	VBLENDVPS Y2, Y3, Y1, Y1
-	VPSRLD    $0x10, Y0, Y0
-	VPSRLD    $0x10, Y1, Y1
-	VPACKUSDW Y1, Y0, Y0
-	VPERMQ    $0xd8, Y0, Y0
-	VMOVDQU   Y0, 32(AX)
-	ADDQ      $0x00000080, CX
-	ADDQ      $0x00000040, AX
-	SUBQ      $0x00000020, DX
-	JNZ       loop
+	VMOVUPS   (CX), Y3
+	VMOVUPS   32(CX), Y4
+	VCMPPS    $0x03, Y3, Y3, Y5
+	VPOR      Y0, Y3, Y6
+	VPSRLD    $0x10, Y3, Y7
+	VPAND     Y1, Y7, Y7
+	VPADDD    Y2, Y3, Y3
+	VPADDD    Y7, Y3, Y3
+	VBLENDVPS Y5, Y6, Y3, Y3
+	VCMPPS    $0x03, Y4, Y4, Y5
+	VPOR      Y0, Y4, Y6
+	VPSRLD    $0x10, Y4, Y7
+	VPAND     Y1, Y7, Y7
+	VPADDD    Y2, Y4, Y4
+	VPADDD    Y7, Y4, Y4
+	VBLENDVPS Y5, Y6, Y4, Y4
+	VPSRLD    $0x10, Y3, Y3
+	VPSRLD    $0x10, Y4, Y4
+	VPACKUSDW Y4, Y3, Y3
+	VPERMQ    $0xd8, Y3, Y3
+	VMOVDQU   Y3, (AX)
+	SUBQ      $0x00000010, DX
+	ADDQ      $0x00000040, CX
+	ADDQ      $0x00000020, AX
+	CMPQ      DX, $0x00000010
+	JGE       loop
 	VZEROUPPER
 	RET
 
@@ -367,71 +239,51 @@ loop:
 	VCVTPH2PS 16(CX), Y1
 	VMOVUPS   Y0, (AX)
 	VMOVUPS   Y1, 32(AX)
-	VCVTPH2PS 32(CX), Y0
-	VCVTPH2PS 48(CX), Y1
-	VMOVUPS   Y0, 64(AX)
-	VMOVUPS   Y1, 96(AX)
-	ADDQ      $0x00000040, CX
-	ADDQ      $0x00000080, AX
-	SUBQ      $0x00000020, DX
-	JNZ       loop
+	SUBQ      $0x00000010, DX
+	ADDQ      $0x00000020, CX
+	ADDQ      $0x00000040, AX
+	CMPQ      DX, $0x00000010
+	JGE       loop
 	VZEROUPPER
 	RET
 
 // func f16ToBF16AVX2(dst *byte, src *byte, n int)
 // Requires: AVX, AVX2, F16C
 TEXT ·f16ToBF16AVX2(SB), NOSPLIT, $0-24
-	MOVQ dst+0(FP), AX
-	MOVQ src+8(FP), CX
-	MOVQ n+16(FP), DX
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VPBROADCASTD lane32_00400000<>+0(SB), Y0
+	VPBROADCASTD lane32_00000001<>+0(SB), Y1
+	VPBROADCASTD lane32_00007fff<>+0(SB), Y2
 
 loop:
-	VCVTPH2PS (CX), Y0
-	VCVTPH2PS 16(CX), Y1
-	VCMPPS    $0x03, Y0, Y0, Y2
-	VPOR      all32_00400000<>+0(SB), Y0, Y3
-	VPSRLD    $0x10, Y0, Y4
-	VPAND     all32_00000001<>+0(SB), Y4, Y4
-	VPADDD    all32_00007fff<>+0(SB), Y0, Y0
-	VPADDD    Y4, Y0, Y0
-	VBLENDVPS Y2, Y3, Y0, Y0
-	VCMPPS    $0x03, Y1, Y1, Y2
-	VPOR      all32_00400000<>+0(SB), Y1, Y3
-	VPSRLD    $0x10, Y1, Y4
-	VPAND     all32_00000001<>+0(SB), Y4, Y4
-	VPADDD    all32_00007fff<>+0(SB), Y1, Y1
-	VPADDD    Y4, Y1, Y1
-	VBLENDVPS Y2, Y3, Y1, Y1
-	VPSRLD    $0x10, Y0, Y0
-	VPSRLD    $0x10, Y1, Y1
-	VPACKUSDW Y1, Y0, Y0
-	VPERMQ    $0xd8, Y0, Y0
-	VMOVDQU   Y0, (AX)
-	VCVTPH2PS 32(CX), Y0
-	VCVTPH2PS 48(CX), Y1
-	VCMPPS    $0x03, Y0, Y0, Y2
-	VPOR      all32_00400000<>+0(SB), Y0, Y3
-	VPSRLD    $0x10, Y0, Y4
-	VPAND     all32_00000001<>+0(SB), Y4, Y4
-	VPADDD    all32_00007fff<>+0(SB), Y0, Y0
-	VPADDD    Y4, Y0, Y0
-	VBLENDVPS Y2, Y3, Y0, Y0
-	VCMPPS    $0x03, Y1, Y1, Y2
-	VPOR      all32_00400000<>+0(SB), Y1, Y3
-	VPSRLD    $0x10, Y1, Y4
-	VPAND     all32_00000001<>+0(SB), Y4, Y4
-	VPADDD    all32_00007fff<>+0(SB), Y1, Y1
-	VPADDD    Y4, Y1, Y1
-	VBLENDVPS Y2, Y3, Y1, Y1
-	VPSRLD    $0x10, Y0, Y0
-	VPSRLD    $0x10, Y1, Y1
-	VPACKUSDW Y1, Y0, Y0
-	VPERMQ    $0xd8, Y0, Y0
-	VMOVDQU   Y0, 32(AX)
-	ADDQ      $0x00000040, CX
-	ADDQ      $0x00000040, AX
-	SUBQ      $0x00000020, DX
-	JNZ       loop
+	VCVTPH2PS (CX), Y3
+	VCVTPH2PS 16(CX), Y4
+	VCMPPS    $0x03, Y3, Y3, Y5
+	VPOR      Y0, Y3, Y6
+	VPSRLD    $0x10, Y3, Y7
+	VPAND     Y1, Y7, Y7
+	VPADDD    Y2, Y3, Y3
+	VPADDD    Y7, Y3, Y3
+	VBLENDVPS Y5, Y6, Y3, Y3
+	VCMPPS    $0x03, Y4, Y4, Y5
+	VPOR      Y0, Y4, Y6
+	VPSRLD    $0x10, Y4, Y7
+	VPAND     Y1, Y7, Y7
+	VPADDD    Y2, Y4, Y4
+	VPADDD    Y7, Y4, Y4
+	VBLENDVPS Y5, Y6, Y4, Y4
+	VPSRLD    $0x10, Y3, Y3
+	VPSRLD    $0x10, Y4, Y4
+	VPACKUSDW Y4, Y3, Y3
+	VPERMQ    $0xd8, Y3, Y3
+	VMOVDQU   Y3, (AX)
+	SUBQ      $0x00000010, DX
+	ADDQ      $0x00000020, CX
+	ADDQ      $0x00000020, AX
+	CMPQ      DX, $0x00000010
+	JGE       loop
 	VZEROUPPER
 	RET
 
@@ -449,16 +301,11 @@ loop:
 	VPSLLD    $0x10, Y1, Y1
 	VMOVUPS   Y0, (AX)
 	VMOVUPS   Y1, 32(AX)
-	VPMOVZXWD 32(CX), Y0
-	VPMOVZXWD 48(CX), Y1
-	VPSLLD    $0x10, Y0, Y0
-	VPSLLD    $0x10, Y1, Y1
-	VMOVUPS   Y0, 64(AX)
-	VMOVUPS   Y1, 96(AX)
-	ADDQ      $0x00000040, CX
-	ADDQ      $0x00000080, AX
-	SUBQ      $0x00000020, DX
-	JNZ       loop
+	SUBQ      $0x00000010, DX
+	ADDQ      $0x00000020, CX
+	ADDQ      $0x00000040, AX
+	CMPQ      DX, $0x00000010
+	JGE       loop
 	VZEROUPPER
 	RET
 
@@ -474,217 +321,134 @@ loop:
 	VPMOVZXWD 16(CX), Y1
 	VPSLLD    $0x10, Y0, Y0
 	VPSLLD    $0x10, Y1, Y1
-	VCVTPS2PH $0x00, Y0, (AX)
-	VCVTPS2PH $0x00, Y1, 16(AX)
-	VPMOVZXWD 32(CX), Y0
-	VPMOVZXWD 48(CX), Y1
-	VPSLLD    $0x10, Y0, Y0
-	VPSLLD    $0x10, Y1, Y1
-	VCVTPS2PH $0x00, Y0, 32(AX)
-	VCVTPS2PH $0x00, Y1, 48(AX)
-	ADDQ      $0x00000040, CX
-	ADDQ      $0x00000040, AX
-	SUBQ      $0x00000020, DX
-	JNZ       loop
+	VCVTPS2PH $0x00, Y0, X0
+	VCVTPS2PH $0x00, Y1, X1
+	VMOVDQU   X0, (AX)
+	VMOVDQU   X1, 16(AX)
+	SUBQ      $0x00000010, DX
+	ADDQ      $0x00000020, CX
+	ADDQ      $0x00000020, AX
+	CMPQ      DX, $0x00000010
+	JGE       loop
 	VZEROUPPER
 	RET
 
 // func e4m3ToF32AVX2(dst *byte, src *byte, n int)
 // Requires: AVX, AVX2, F16C
 TEXT ·e4m3ToF32AVX2(SB), NOSPLIT, $0-24
-	MOVQ dst+0(FP), AX
-	MOVQ src+8(FP), CX
-	MOVQ n+16(FP), DX
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VPBROADCASTW lane16_bf80<>+0(SB), Y0
+	VPBROADCASTW lane16_3f80<>+0(SB), Y1
+	VPBROADCASTW lane16_7c00<>+0(SB), Y2
+	VPBROADCASTD lane32_43800000<>+0(SB), Y3
 
 loop:
-	VPMOVSXBW    (CX), Y0
-	VPSLLW       $0x07, Y0, Y0
-	VPAND        all16_bf80<>+0(SB), Y0, Y0
-	VPAND        all16_3f80<>+0(SB), Y0, Y1
-	VPCMPEQW     all16_3f80<>+0(SB), Y1, Y1
-	VPAND        all16_7c00<>+0(SB), Y1, Y1
-	VPOR         Y1, Y0, Y0
-	VEXTRACTI128 $0x01, Y0, X1
-	VCVTPH2PS    X0, Y0
-	VCVTPH2PS    X1, Y1
-	VMULPS       all32_43800000<>+0(SB), Y0, Y0
-	VMULPS       all32_43800000<>+0(SB), Y1, Y1
-	VMOVUPS      Y0, (AX)
-	VMOVUPS      Y1, 32(AX)
-	VPMOVSXBW    16(CX), Y0
-	VPSLLW       $0x07, Y0, Y0
-	VPAND        all16_bf80<>+0(SB), Y0, Y0
-	VPAND        all16_3f80<>+0(SB), Y0, Y1
-	VPCMPEQW     all16_3f80<>+0(SB), Y1, Y1
-	VPAND        all16_7c00<>+0(SB), Y1, Y1
-	VPOR         Y1, Y0, Y0
-	VEXTRACTI128 $0x01, Y0, X1
-	VCVTPH2PS    X0, Y0
-	VCVTPH2PS    X1, Y1
-	VMULPS       all32_43800000<>+0(SB), Y0, Y0
-	VMULPS       all32_43800000<>+0(SB), Y1, Y1
-	VMOVUPS      Y0, 64(AX)
-	VMOVUPS      Y1, 96(AX)
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000080, AX
-	SUBQ         $0x00000020, DX
-	JNZ          loop
+	VPMOVSXBW    (CX), Y4
+	VPSLLW       $0x07, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPAND        Y1, Y4, Y5
+	VPCMPEQW     Y1, Y5, Y5
+	VPAND        Y2, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X5
+	VCVTPH2PS    X4, Y4
+	VCVTPH2PS    X5, Y5
+	VMULPS       Y3, Y4, Y4
+	VMULPS       Y3, Y5, Y5
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y5, 32(AX)
+	SUBQ         $0x00000010, DX
+	ADDQ         $0x00000010, CX
+	ADDQ         $0x00000040, AX
+	CMPQ         DX, $0x00000010
+	JGE          loop
 	VZEROUPPER
 	RET
 
-DATA all16_bf80<>+0(SB)/2, $0xbf80
-DATA all16_bf80<>+2(SB)/2, $0xbf80
-DATA all16_bf80<>+4(SB)/2, $0xbf80
-DATA all16_bf80<>+6(SB)/2, $0xbf80
-DATA all16_bf80<>+8(SB)/2, $0xbf80
-DATA all16_bf80<>+10(SB)/2, $0xbf80
-DATA all16_bf80<>+12(SB)/2, $0xbf80
-DATA all16_bf80<>+14(SB)/2, $0xbf80
-DATA all16_bf80<>+16(SB)/2, $0xbf80
-DATA all16_bf80<>+18(SB)/2, $0xbf80
-DATA all16_bf80<>+20(SB)/2, $0xbf80
-DATA all16_bf80<>+22(SB)/2, $0xbf80
-DATA all16_bf80<>+24(SB)/2, $0xbf80
-DATA all16_bf80<>+26(SB)/2, $0xbf80
-DATA all16_bf80<>+28(SB)/2, $0xbf80
-DATA all16_bf80<>+30(SB)/2, $0xbf80
-GLOBL all16_bf80<>(SB), RODATA|NOPTR, $32
+DATA lane16_bf80<>+0(SB)/2, $0xbf80
+GLOBL lane16_bf80<>(SB), RODATA|NOPTR, $2
 
-DATA all16_3f80<>+0(SB)/2, $0x3f80
-DATA all16_3f80<>+2(SB)/2, $0x3f80
-DATA all16_3f80<>+4(SB)/2, $0x3f80
-DATA all16_3f80<>+6(SB)/2, $0x3f80
-DATA all16_3f80<>+8(SB)/2, $0x3f80
-DATA all16_3f80<>+10(SB)/2, $0x3f80
-DATA all16_3f80<>+12(SB)/2, $0x3f80
-DATA all16_3f80<>+14(SB)/2, $0x3f80
-DATA all16_3f80<>+16(SB)/2, $0x3f80
-DATA all16_3f80<>+18(SB)/2, $0x3f80
-DATA all16_3f80<>+20(SB)/2, $0x3f80
-DATA all16_3f80<>+22(SB)/2, $0x3f80
-DATA all16_3f80<>+24(SB)/2, $0x3f80
-DATA all16_3f80<>+26(SB)/2, $0x3f80
-DATA all16_3f80<>+28(SB)/2, $0x3f80
-DATA all16_3f80<>+30(SB)/2, $0x3f80
-GLOBL all16_3f80<>(SB), RODATA|NOPTR, $32
+DATA lane16_3f80<>+0(SB)/2, $0x3f80
+GLOBL lane16_3f80<>(SB), RODATA|NOPTR, $2
 
-DATA all16_7c00<>+0(SB)/2, $0x7c00
-DATA all16_7c00<>+2(SB)/2, $0x7c00
-DATA all16_7c00<>+4(SB)/2, $0x7c00
-DATA all16_7c00<>+6(SB)/2, $0x7c00
-DATA all16_7c00<>+8(SB)/2, $0x7c00
-DATA all16_7c00<>+10(SB)/2, $0x7c00
-DATA all16_7c00<>+12(SB)/2, $0x7c00
-DATA all16_7c00<>+14(SB)/2, $0x7c00
-DATA all16_7c00<>+16(SB)/2, $0x7c00
-DATA all16_7c00<>+18(SB)/2, $0x7c00
-DATA all16_7c00<>+20(SB)/2, $0x7c00
-DATA all16_7c00<>+22(SB)/2, $0x7c00
-DATA all16_7c00<>+24(SB)/2, $0x7c00
-DATA all16_7c00<>+26(SB)/2, $0x7c00
-DATA all16_7c00<>+28(SB)/2, $0x7c00
-DATA all16_7c00<>+30(SB)/2, $0x7c00
-GLOBL all16_7c00<>(SB), RODATA|NOPTR, $32
+DATA lane16_7c00<>+0(SB)/2, $0x7c00
+GLOBL lane16_7c00<>(SB), RODATA|NOPTR, $2
 
-DATA all32_43800000<>+0(SB)/4, $0x43800000
-DATA all32_43800000<>+4(SB)/4, $0x43800000
-DATA all32_43800000<>+8(SB)/4, $0x43800000
-DATA all32_43800000<>+12(SB)/4, $0x43800000
-DATA all32_43800000<>+16(SB)/4, $0x43800000
-DATA all32_43800000<>+20(SB)/4, $0x43800000
-DATA all32_43800000<>+24(SB)/4, $0x43800000
-DATA all32_43800000<>+28(SB)/4, $0x43800000
-GLOBL all32_43800000<>(SB), RODATA|NOPTR, $32
+DATA lane32_43800000<>+0(SB)/4, $0x43800000
+GLOBL lane32_43800000<>(SB), RODATA|NOPTR, $4
 
 // func e4m3ToF16AVX2(dst *byte, src *byte, n int)
 // Requires: AVX, AVX2, F16C
 TEXT ·e4m3ToF16AVX2(SB), NOSPLIT, $0-24
-	MOVQ dst+0(FP), AX
-	MOVQ src+8(FP), CX
-	MOVQ n+16(FP), DX
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VPBROADCASTW lane16_bf80<>+0(SB), Y0
+	VPBROADCASTW lane16_3f80<>+0(SB), Y1
+	VPBROADCASTW lane16_7c00<>+0(SB), Y2
+	VPBROADCASTD lane32_43800000<>+0(SB), Y3
 
 loop:
-	VPMOVSXBW    (CX), Y0
-	VPSLLW       $0x07, Y0, Y0
-	VPAND        all16_bf80<>+0(SB), Y0, Y0
-	VPAND        all16_3f80<>+0(SB), Y0, Y1
-	VPCMPEQW     all16_3f80<>+0(SB), Y1, Y1
-	VPAND        all16_7c00<>+0(SB), Y1, Y1
-	VPOR         Y1, Y0, Y0
-	VEXTRACTI128 $0x01, Y0, X1
-	VCVTPH2PS    X0, Y0
-	VCVTPH2PS    X1, Y1
-	VMULPS       all32_43800000<>+0(SB), Y0, Y0
-	VMULPS       all32_43800000<>+0(SB), Y1, Y1
-	VCVTPS2PH    $0x00, Y0, (AX)
-	VCVTPS2PH    $0x00, Y1, 16(AX)
-	VPMOVSXBW    16(CX), Y0
-	VPSLLW       $0x07, Y0, Y0
-	VPAND        all16_bf80<>+0(SB), Y0, Y0
-	VPAND        all16_3f80<>+0(SB), Y0, Y1
-	VPCMPEQW     all16_3f80<>+0(SB), Y1, Y1
-	VPAND        all16_7c00<>+0(SB), Y1, Y1
-	VPOR         Y1, Y0, Y0
-	VEXTRACTI128 $0x01, Y0, X1
-	VCVTPH2PS    X0, Y0
-	VCVTPH2PS    X1, Y1
-	VMULPS       all32_43800000<>+0(SB), Y0, Y0
-	VMULPS       all32_43800000<>+0(SB), Y1, Y1
-	VCVTPS2PH    $0x00, Y0, 32(AX)
-	VCVTPS2PH    $0x00, Y1, 48(AX)
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000040, AX
-	SUBQ         $0x00000020, DX
-	JNZ          loop
+	VPMOVSXBW    (CX), Y4
+	VPSLLW       $0x07, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPAND        Y1, Y4, Y5
+	VPCMPEQW     Y1, Y5, Y5
+	VPAND        Y2, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X5
+	VCVTPH2PS    X4, Y4
+	VCVTPH2PS    X5, Y5
+	VMULPS       Y3, Y4, Y4
+	VMULPS       Y3, Y5, Y5
+	VCVTPS2PH    $0x00, Y4, X4
+	VCVTPS2PH    $0x00, Y5, X5
+	VMOVDQU      X4, (AX)
+	VMOVDQU      X5, 16(AX)
+	SUBQ         $0x00000010, DX
+	ADDQ         $0x00000010, CX
+	ADDQ         $0x00000020, AX
+	CMPQ         DX, $0x00000010
+	JGE          loop
 	VZEROUPPER
 	RET
 
 // func e4m3ToBF16AVX2(dst *byte, src *byte, n int)
 // Requires: AVX, AVX2, F16C
 TEXT ·e4m3ToBF16AVX2(SB), NOSPLIT, $0-24
-	MOVQ dst+0(FP), AX
-	MOVQ src+8(FP), CX
-	MOVQ n+16(FP), DX
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VPBROADCASTW lane16_bf80<>+0(SB), Y0
+	VPBROADCASTW lane16_3f80<>+0(SB), Y1
+	VPBROADCASTW lane16_7c00<>+0(SB), Y2
+	VPBROADCASTD lane32_43800000<>+0(SB), Y3
 
 loop:
-	VPMOVSXBW    (CX), Y0
-	VPSLLW       $0x07, Y0, Y0
-	VPAND        all16_bf80<>+0(SB), Y0, Y0
-	VPAND        all16_3f80<>+0(SB), Y0, Y1
-	VPCMPEQW     all16_3f80<>+0(SB), Y1, Y1
-	VPAND        all16_7c00<>+0(SB), Y1, Y1
-	VPOR         Y1, Y0, Y0
-	VEXTRACTI128 $0x01, Y0, X1
-	VCVTPH2PS    X0, Y0
-	VCVTPH2PS    X1, Y1
-	VMULPS       all32_43800000<>+0(SB), Y0, Y0
-	VMULPS       all32_43800000<>+0(SB), Y1, Y1
-	VPSRLD       $0x10, Y0, Y0
-	VPSRLD       $0x10, Y1, Y1
-	VPACKUSDW    Y1, Y0, Y0
-	VPERMQ       $0xd8, Y0, Y0
-	VMOVDQU      Y0, (AX)
-	VPMOVSXBW    16(CX), Y0
-	VPSLLW       $0x07, Y0, Y0
-	VPAND        all16_bf80<>+0(SB), Y0, Y0
-	VPAND        all16_3f80<>+0(SB), Y0, Y1
-	VPCMPEQW     all16_3f80<>+0(SB), Y1, Y1
-	VPAND        all16_7c00<>+0(SB), Y1, Y1
-	VPOR         Y1, Y0, Y0
-	VEXTRACTI128 $0x01, Y0, X1
-	VCVTPH2PS    X0, Y0
-	VCVTPH2PS    X1, Y1
-	VMULPS       all32_43800000<>+0(SB), Y0, Y0
-	VMULPS       all32_43800000<>+0(SB), Y1, Y1
-	VPSRLD       $0x10, Y0, Y0
-	VPSRLD       $0x10, Y1, Y1
-	VPACKUSDW    Y1, Y0, Y0
-	VPERMQ       $0xd8, Y0, Y0
-	VMOVDQU      Y0, 32(AX)
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000040, AX
-	SUBQ         $0x00000020, DX
-	JNZ          loop
+	VPMOVSXBW    (CX), Y4
+	VPSLLW       $0x07, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPAND        Y1, Y4, Y5
+	VPCMPEQW     Y1, Y5, Y5
+	VPAND        Y2, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X5
+	VCVTPH2PS    X4, Y4
+	VCVTPH2PS    X5, Y5
+	VMULPS       Y3, Y4, Y4
+	VMULPS       Y3, Y5, Y5
+	VPSRLD       $0x10, Y4, Y4
+	VPSRLD       $0x10, Y5, Y5
+	VPACKUSDW    Y5, Y4, Y4
+	VPERMQ       $0xd8, Y4, Y4
+	VMOVDQU      Y4, (AX)
+	SUBQ         $0x00000010, DX
+	ADDQ         $0x00000010, CX
+	ADDQ         $0x00000020, AX
+	CMPQ         DX, $0x00000010
+	JGE          loop
 	VZEROUPPER
 	RET
 
@@ -703,17 +467,11 @@ loop:
 	VCVTPH2PS    X1, Y1
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
-	VPMOVZXBW    16(CX), Y0
-	VPSLLW       $0x08, Y0, Y0
-	VEXTRACTI128 $0x01, Y0, X1
-	VCVTPH2PS    X0, Y0
-	VCVTPH2PS    X1, Y1
-	VMOVUPS      Y0, 64(AX)
-	VMOVUPS      Y1, 96(AX)
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000080, AX
-	SUBQ         $0x00000020, DX
-	JNZ          loop
+	SUBQ         $0x00000010, DX
+	ADDQ         $0x00000010, CX
+	ADDQ         $0x00000040, AX
+	CMPQ         DX, $0x00000010
+	JGE          loop
 	VZEROUPPER
 	RET
 
@@ -730,19 +488,15 @@ loop:
 	VEXTRACTI128 $0x01, Y0, X1
 	VCVTPH2PS    X0, Y0
 	VCVTPH2PS    X1, Y1
-	VCVTPS2PH    $0x00, Y0, (AX)
-	VCVTPS2PH    $0x00, Y1, 16(AX)
-	VPMOVZXBW    16(CX), Y0
-	VPSLLW       $0x08, Y0, Y0
-	VEXTRACTI128 $0x01, Y0, X1
-	VCVTPH2PS    X0, Y0
-	VCVTPH2PS    X1, Y1
-	VCVTPS2PH    $0x00, Y0, 32(AX)
-	VCVTPS2PH    $0x00, Y1, 48(AX)
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000040, AX
-	SUBQ         $0x00000020, DX
-	JNZ          loop
+	VCVTPS2PH    $0x00, Y0, X0
+	VCVTPS2PH    $0x00, Y1, X1
+	VMOVDQU      X0, (AX)
+	VMOVDQU      X1, 16(AX)
+	SUBQ         $0x00000010, DX
+	ADDQ         $0x00000010, CX
+	ADDQ         $0x00000020, AX
+	CMPQ         DX, $0x00000010
+	JGE          loop
 	VZEROUPPER
 	RET
 
@@ -764,19 +518,10 @@ loop:
 	VPACKUSDW    Y1, Y0, Y0
 	VPERMQ       $0xd8, Y0, Y0
 	VMOVDQU      Y0, (AX)
-	VPMOVZXBW    16(CX), Y0
-	VPSLLW       $0x08, Y0, Y0
-	VEXTRACTI128 $0x01, Y0, X1
-	VCVTPH2PS    X0, Y0
-	VCVTPH2PS    X1, Y1
-	VPSRLD       $0x10, Y0, Y0
-	VPSRLD       $0x10, Y1, Y1
-	VPACKUSDW    Y1, Y0, Y0
-	VPERMQ       $0xd8, Y0, Y0
-	VMOVDQU      Y0, 32(AX)
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000040, AX
-	SUBQ         $0x00000020, DX
-	JNZ          loop
+	SUBQ         $0x00000010, DX
+	ADDQ         $0x00000010, CX
+	ADDQ         $0x00000020, AX
+	CMPQ         DX, $0x00000010
+	JGE          loop
 	VZEROUPPER
 	RET
