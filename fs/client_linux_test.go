@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -109,8 +110,8 @@ func (c *client) start(words ...any) <-chan string {
 	return wait
 }
 
-// within waits for a result; "hung" when there is none.
-func within1(wait <-chan string, d time.Duration) string {
+// outcome waits for a result; "hung" when there is none.
+func outcome(wait <-chan string, d time.Duration) string {
 	select {
 	case r := <-wait:
 		return r
@@ -122,7 +123,7 @@ func within1(wait <-chan string, d time.Duration) string {
 // do runs a command to its end.
 func (c *client) do(words ...any) string {
 	c.t.Helper()
-	r := within1(c.start(words...), patienceOfTests)
+	r := outcome(c.start(words...), patienceOfTests)
 	if r == "hung" {
 		c.t.Fatalf("%v hangs", words)
 	}
@@ -144,8 +145,7 @@ func sum(p []byte) string {
 
 // serveClient is the client's side.
 func serveClient() {
-	debug.SetPanicOnFault(true)
-	signal.Ignore(syscall.SIGUSR1)
+	signal.Notify(make(chan os.Signal, 9), syscall.SIGTERM, syscall.SIGINT, syscall.SIGCHLD)
 	s := &clientState{fds: map[string]int{}, maps: map[string][]byte{}}
 	var out sync.Mutex
 	lines := bufio.NewScanner(os.Stdin)
@@ -198,6 +198,7 @@ func (s *clientState) fd(h string) int {
 }
 
 func (s *clientState) run(verb string, a []string) (result string) {
+	debug.SetPanicOnFault(true)
 	defer func() {
 		if r := recover(); r != nil {
 			result = "SIGBUS"
@@ -331,8 +332,19 @@ func (s *clientState) run(verb string, a []string) (result string) {
 		return "ok"
 	case "time": // WHAT PATH COUNT
 		return timed(a[0], a[1], int(number(a[2])))
-	case "tid": // locks this goroutine to its thread for "open-once-here"
-		return ok(nil, unix.Gettid())
+	case "bind": // PATH WHERE
+		return ok(unix.Mount(a[0], a[1], "", unix.MS_BIND, ""))
+	case "signalled-read": // HANDLE SIGNAL, which this thread gets while it reads
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		thread := unix.Gettid()
+		go func() {
+			time.Sleep(50 * time.Millisecond)
+			unix.Tgkill(os.Getpid(), thread, unix.Signal(number(a[1])))
+		}()
+		p := make([]byte, 4096)
+		n, err := unix.Pread(s.fd(a[0]), p, 0)
+		return ok(err, n, sum(p[:max(n, 0)]))
 	}
 	return "no such verb"
 }

@@ -28,17 +28,29 @@ func TestMain(m *testing.M) {
 	case "daemon":
 		serveDaemon()
 		return
+	case "ordinary":
+		serveOrdinary()
+		return
 	}
 	code := m.Run()
-	left, err := mountinfo.GetMounts(mountinfo.PrefixFilter(os.TempDir()))
-	for _, mount := range left {
-		if strings.HasPrefix(mount.FSType, "fuse.") {
-			fmt.Fprintln(os.Stderr, "left mounted:", mount.Mountpoint, err)
-			unix.Unmount(mount.Mountpoint, unix.MNT_DETACH)
-			code = 1
-		}
+	for _, point := range fuses() {
+		fmt.Fprintln(os.Stderr, "left mounted:", point)
+		unix.Unmount(point, unix.MNT_DETACH)
+		code = 1
 	}
 	os.Exit(code)
+}
+
+// fuses are the mount points of FUSE below the folder for temporary files.
+func fuses() []string {
+	all, _ := mountinfo.GetMounts(mountinfo.PrefixFilter(os.TempDir()))
+	var points []string
+	for _, one := range all {
+		if strings.HasPrefix(one.FSType, "fuse") {
+			points = append(points, one.Mountpoint)
+		}
+	}
+	return points
 }
 
 // stage is a mount of a small tree, and a client of it.
