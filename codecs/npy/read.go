@@ -62,7 +62,13 @@ func (h *Header) data(src layout.Source) (*layout.File, error) {
 			return nil, err
 		}
 	}
-	if !h.Fortran || n == 0 {
+	long := 0 // dimensions of more than one index: of fewer than two there is only one order
+	for _, d := range h.Shape {
+		if d > 1 {
+			long++
+		}
+	}
+	if !h.Fortran || long < 2 || n == 0 {
 		return f, nil
 	}
 	elem := h.DType.Block().Bytes
