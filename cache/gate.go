@@ -1,0 +1,218 @@
+package cache
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+// patience is how long a computation may take before it counts as waiting: for a slow disk, a network, a build. From
+// then on it no longer keeps others from theirs.
+const patience = 250 * time.Millisecond
+
+// gate bounds what all files of a cache do at a time: bytes of results in memory, and computations ahead of any reader.
+//
+// Whoever computes holds a ticket for as many bytes. Readers that wait go before what is computed ahead. Results that
+// could not be written to the disk are kept under their tickets while nobody needs the room.
+//
+// A ticket that is held for longer than patience is given back by itself, so that sources which block, however many,
+// delay nobody else. Its owner is told, and takes no more tickets until it is fast again: what bounds it then is its
+// own limit of computations at a time.
+type gate struct {
+	mu      sync.Mutex // guards all that follows
+	size    int64      // bytes that may be lent
+	lent    int64      // bytes that are
+	width   int        // tickets for computing ahead at a time
+	ahead   int        // those that are held
+	urgent  []*ticket  // waiting, readers behind them, first come first served
+	patient []*ticket  // waiting, ahead of readers
+	kept    []*flight  // results in memory alone, the oldest first
+}
+
+type ticket struct {
+	weight int64
+	ahead  bool
+	state  ticketState
+	ready  chan struct{} // closed when the ticket is held
+	timer  *time.Timer
+}
+
+type ticketState uint8
+
+const (
+	ticketWaits ticketState = iota
+	ticketHeld
+	ticketEnded
+)
+
+func newGate(size int64, width int) *gate { return &gate{size: size, width: width} }
+
+// take waits for room for n bytes. A background ticket is for what no reader waits for yet. late is called when the
+// ticket was held for longer than patience.
+func (g *gate) take(ctx context.Context, t *ticket, late func()) error {
+	g.mu.Lock()
+	if t.state == ticketWaits {
+		if t.ahead {
+			g.patient = append(g.patient, t)
+		} else {
+			g.urgent = append(g.urgent, t)
+		}
+	}
+	dropped := g.serve(nil)
+	g.mu.Unlock()
+	forget(dropped)
+	select {
+	case <-t.ready:
+	case <-ctx.Done():
+		g.end(t)
+		return ctx.Err()
+	}
+	timer := time.AfterFunc(patience, func() {
+		if g.end(t) {
+			late()
+		}
+	})
+	g.mu.Lock()
+	t.timer = timer
+	g.mu.Unlock()
+	return nil
+}
+
+func (g *gate) ticket(n int64, ahead bool) *ticket {
+	return &ticket{weight: min(n, g.size), ahead: ahead, ready: make(chan struct{})}
+}
+
+// hurry is called when a reader begins to wait for what was to be computed ahead.
+func (g *gate) hurry(t *ticket) {
+	g.mu.Lock()
+	var dropped []*flight
+	if t.ahead && t.state != ticketEnded {
+		if t.state == ticketHeld {
+			g.ahead--
+		}
+		t.ahead = false
+		if i := slices.Index(g.patient, t); i >= 0 {
+			g.patient = slices.Delete(g.patient, i, i+1)
+			g.urgent = append(g.urgent, t)
+		}
+		dropped = g.serve(nil)
+	}
+	g.mu.Unlock()
+	forget(dropped)
+}
+
+// computed says that the ticket's owner no longer waits for a source. It reports whether the ticket is still held.
+func (g *gate) computed(t *ticket) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if t.timer != nil {
+		t.timer.Stop()
+	}
+	return t.state == ticketHeld
+}
+
+// end gives the ticket back, and reports whether it was held.
+func (g *gate) end(t *ticket) bool {
+	g.mu.Lock()
+	was := t.state
+	t.state = ticketEnded
+	switch was {
+	case ticketWaits:
+		g.urgent = slices.DeleteFunc(g.urgent, func(o *ticket) bool { return o == t })
+		g.patient = slices.DeleteFunc(g.patient, func(o *ticket) bool { return o == t })
+	case ticketHeld:
+		g.lent -= t.weight
+		if t.ahead {
+			g.ahead--
+		}
+	}
+	if t.timer != nil {
+		t.timer.Stop()
+	}
+	dropped := g.serve(nil)
+	g.mu.Unlock()
+	forget(dropped)
+	return was == ticketHeld
+}
+
+// keep leaves the flight's result in memory under its ticket until the room is needed. False: there is no room.
+func (g *gate) keep(fl *flight) bool {
+	g.mu.Lock()
+	t := fl.ticket
+	ok := t.state == ticketHeld
+	var dropped []*flight
+	if ok {
+		if t.ahead {
+			g.ahead--
+		}
+	} else if dropped, ok = g.room(t, nil); ok { // it was given back when the source was slow
+		t.state = ticketHeld
+		g.lent += t.weight
+	}
+	if ok {
+		t.ahead = false
+		g.kept = append(g.kept, fl)
+		dropped = g.serve(dropped)
+	}
+	g.mu.Unlock()
+	forget(dropped)
+	return ok
+}
+
+// drop ends the keeping of a result, and reports whether it was kept.
+func (g *gate) drop(fl *flight) bool {
+	g.mu.Lock()
+	i := slices.Index(g.kept, fl)
+	if i >= 0 {
+		g.kept = slices.Delete(g.kept, i, i+1)
+	}
+	g.mu.Unlock()
+	return i >= 0 && g.end(fl.ticket)
+}
+
+// room reports whether a ticket fits. Results that are only kept make room, and are appended to dropped.
+func (g *gate) room(t *ticket, dropped []*flight) ([]*flight, bool) {
+	for g.lent+t.weight > g.size && len(g.kept) > 0 {
+		fl := g.kept[0]
+		g.kept = slices.Delete(g.kept, 0, 1)
+		fl.ticket.state = ticketEnded
+		g.lent -= fl.ticket.weight
+		dropped = append(dropped, fl)
+	}
+	return dropped, g.lent+t.weight <= g.size
+}
+
+// serve hands out what can be had. It returns the results that had to make room, to be forgotten without the lock.
+func (g *gate) serve(dropped []*flight) []*flight {
+	for ok := true; ok; {
+		var t *ticket
+		switch {
+		case len(g.urgent) > 0:
+			t = g.urgent[0]
+		case len(g.patient) > 0 && g.ahead < g.width:
+			t = g.patient[0]
+		default:
+			return dropped
+		}
+		if dropped, ok = g.room(t, dropped); !ok {
+			break
+		}
+		t.state = ticketHeld
+		g.lent += t.weight
+		if t.ahead {
+			g.ahead++
+			g.patient = slices.Delete(g.patient, 0, 1)
+		} else {
+			g.urgent = slices.Delete(g.urgent, 0, 1)
+		}
+		close(t.ready)
+	}
+	return dropped
+}
+
+func forget(flights []*flight) {
+	for _, fl := range flights {
+		fl.forget()
+	}
+}
