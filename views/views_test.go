@@ -486,19 +486,19 @@ func TestNpySource(t *testing.T) {
 	} {
 		files := folder{"w.npy": array("w", c.h, c.in)}
 		m := open(t, files, "w.npy")
-		out := plan(t, files, m, "npy", "")["arr_0.npy"]
+		out := plan(t, files, m, "npy", "")["w.npy"]
 		got := content(t, out.File)
 		h, err := npy.Decode(ctx, &stored{data: got})
 		if err != nil || !bytes.Equal(got[h.Start:], c.want) || (out.File.Identical() == files["w.npy"]) != c.identical {
 			t.Errorf("%s: %v, identical %v, % x", name, err, out.File.Identical() != nil, got[h.Start:])
 		}
-		if out := plan(t, files, m, "tensors", ""); !bytes.Equal(content(t, out["arr_0"].File), c.want) {
+		if out := plan(t, files, m, "tensors", ""); !bytes.Equal(content(t, out["w"].File), c.want) {
 			t.Errorf("%s: other bytes in tensors/", name)
 		}
 		for precision := range targets {
 			got, _ := decoded(t, content(t, plan(t, files, m, "safetensors", precision)["model.safetensors"].File))
-			if want := cast(t, tensor{"arr_0", model.F32, c.h.Shape, c.want}, precision); len(got) != 1 || !equal(got["arr_0"], want) {
-				t.Errorf("%s: safetensors/%s has % x, want % x", name, precision, got["arr_0"].data, want.data)
+			if want := cast(t, tensor{"w", model.F32, c.h.Shape, c.want}, precision); len(got) != 1 || !equal(got["w"], want) {
+				t.Errorf("%s: safetensors/%s has % x, want % x", name, precision, got["w"].data, want.data)
 			}
 		}
 	}

@@ -306,7 +306,7 @@ func TestRead(t *testing.T) {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 		x := m.Tensors[0]
-		if len(m.Tensors) != 1 || x.Name != "arr_0" || x.DType != h.DType || !slices.Equal(x.Shape, h.Shape) || x.Data.Size() != n {
+		if len(m.Tensors) != 1 || x.Name != "a" || x.DType != h.DType || !slices.Equal(x.Shape, h.Shape) || x.Data.Size() != n {
 			t.Fatalf("seed %d: %+v", seed, x)
 		}
 		want, got := slow(h, data), make([]byte, n)

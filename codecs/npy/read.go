@@ -13,8 +13,12 @@ import (
 // Format is the codec's name.
 const Format = "npy"
 
-// TensorName is the name of the one array, which the file does not name: what NumPy calls an array without a name.
-const TensorName = "arr_0"
+// tensorName is the name of the one array of a file. The format has no place for one, so people give it to the file:
+// np.save("weight.npy", weight).
+func tensorName(file string) string {
+	base := path.Base(file)
+	return strings.TrimSuffix(base, path.Ext(base))
+}
 
 // Match reports whether a file of this name is a NumPy array.
 func Match(name string) bool { return strings.HasSuffix(strings.ToLower(path.Base(name)), ".npy") }
@@ -32,19 +36,20 @@ func Read(ctx context.Context, files layout.Files, name string) (*model.Model, e
 	if err != nil {
 		return nil, fault.In(name, err)
 	}
-	data, err := h.data(src)
+	tensor := tensorName(name)
+	data, err := h.data(src, tensor)
 	if err != nil {
 		return nil, fault.In(name, err)
 	}
 	return &model.Model{
 		Format: Format, File: name, Files: []string{name}, Sources: []layout.Source{src}, Source: src,
 		Metadata: map[string]string{},
-		Tensors:  []model.Tensor{{Name: TensorName, DType: h.DType, Shape: h.Shape, Data: data}},
+		Tensors:  []model.Tensor{{Name: tensor, DType: h.DType, Shape: h.Shape, Data: data}},
 	}, nil
 }
 
-// data is the array in C order, little-endian.
-func (h *Header) data(src layout.Source) (*layout.File, error) {
+// data is the array in C order, little-endian. label is for errors.
+func (h *Header) data(src layout.Source, label string) (*layout.File, error) {
 	n, err := h.Bytes()
 	if err != nil {
 		return nil, err
@@ -58,7 +63,7 @@ func (h *Header) data(src layout.Source) (*layout.File, error) {
 		if h.DType == model.C64 || h.DType == model.C128 {
 			part /= 2
 		}
-		if f, err = layout.New(layout.Coded{Op: swap(part), Label: TensorName, In: []*layout.File{f}}); err != nil {
+		if f, err = layout.New(layout.Coded{Op: swap(part), Label: label, In: []*layout.File{f}}); err != nil {
 			return nil, err
 		}
 	}
