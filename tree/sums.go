@@ -132,24 +132,26 @@ func (c *contents) digest(ctx context.Context, m *made) string {
 	return ""
 }
 
+// sumsText is a line of SHA256SUMS, as long with a digest as without.
+func sumsText(name, sum string) string {
+	escaped := strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`).Replace(name)
+	mark := ""
+	if escaped != name {
+		mark = `\`
+	}
+	if sum == "" {
+		return notYet + escaped + strings.Repeat(" ", len(mark)+64+2-len(notYet)) + "\n"
+	}
+	return mark + sum + "  " + escaped + "\n"
+}
+
 const notYet = "# not computed yet: "
 
 // sums is SHA256SUMS: a line that `sha256sum -c` takes for each file whose digest is known, a comment of the same
 // length for each other.
 func sums(ctx context.Context, c *contents, _ bool) ([]byte, error) {
 	var b bytes.Buffer
-	line := func(name, sum string) {
-		escaped := strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`).Replace(name)
-		mark := ""
-		if escaped != name {
-			mark = `\`
-		}
-		if sum != "" {
-			fmt.Fprintf(&b, "%s%s  %s\n", mark, sum, escaped)
-			return
-		}
-		fmt.Fprintf(&b, "%s%s%s\n", notYet, escaped, strings.Repeat(" ", len(mark)+64+2-len(notYet)))
-	}
+	line := func(name, sum string) { b.WriteString(sumsText(name, sum)) }
 	recorded := c.digests(ctx)
 	for _, f := range c.v.Files {
 		if f.Err == nil {

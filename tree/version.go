@@ -36,6 +36,8 @@ type known struct {
 	read fs.FileMode // that the folders above the version leave
 	gen  uint64
 	ref  weak.Pointer[version] // the version while somebody uses it
+
+	passing bool // the generation was seen while something failed for the moment
 }
 
 // flight is one judgement that several wait for.
@@ -67,16 +69,16 @@ func (t *Tree) enter(ctx context.Context, model, name string, read fs.FileMode) 
 	}
 	if k.gen > 0 && k.id == s.ID && k.read == above {
 		v := k.ref.Value()
-		if v == nil {
+		if v == nil && !k.passing {
 			v = newVersion(s, p, k.gen, read, above)
 			k.ref = weak.Make(v)
 			return v, nil
 		}
-		if v.expires.IsZero() || time.Now().Before(v.expires) {
+		if v != nil && (v.expires.IsZero() || time.Now().Before(v.expires)) {
 			return v, nil
 		}
 	}
-	k.id, k.read = s.ID, above
+	k.id, k.read, k.passing = s.ID, above, false
 	k.gen++
 	v := newVersion(s, p, k.gen, read, above)
 	k.ref = weak.Make(v)
@@ -154,6 +156,9 @@ func (t *Tree) contents(ctx context.Context, v *version) (*contents, error) {
 			v.judging = nil
 			if f.c.passing {
 				v.expires = time.Now().Add(patience)
+				if k := t.known[v.path]; k.gen == v.gen {
+					k.passing = true
+				}
 			}
 			t.kept.put(v, f.c, f.c.cost())
 			t.mu.Unlock()

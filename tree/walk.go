@@ -73,16 +73,16 @@ func (t *Tree) lookupSpace(ctx context.Context, dir *Node, name string) (*Node, 
 
 func (t *Tree) lookupModel(ctx context.Context, dir *Node, name string) (*Node, error) {
 	p := join(dir.Path, name)
+	v, unsaid := t.enter(ctx, dir.Path, name, dir.in.read) // first, for it looks at this version alone
+	if unsaid == nil {
+		return t.inside(v, "", Folder, folderAll, nil, v.newest, 0), nil
+	}
+	if fault.KindOf(unsaid) != fault.Absent {
+		return nil, unsaid
+	}
 	d, err := t.o.Store.Dir(ctx, dir.Path)
 	if err != nil {
 		return nil, err
-	}
-	if slices.Contains(d.Versions, name) {
-		v, err := t.enter(ctx, dir.Path, name, dir.in.read)
-		if err != nil {
-			return nil, err
-		}
-		return t.inside(v, "", Folder, folderAll, nil, v.newest, 0), nil
 	}
 	for _, a := range d.Aliases {
 		if a.Name == name {
@@ -99,8 +99,8 @@ func (t *Tree) lookupModel(ctx context.Context, dir *Node, name string) (*Node, 
 	if target, ok := versionName(name, d.Versions); ok {
 		return t.link(dir, name, target), nil
 	}
-	if _, err := t.o.Store.Version(ctx, dir.Path, name); err != nil && fault.Remedy(err) != "" { // it is still being written
-		return nil, fault.In(p, err)
+	if fault.Remedy(unsaid) != "" { // it is still being written
+		return nil, fault.In(p, unsaid)
 	}
 	if len(d.Versions) == 0 {
 		return nil, absent(p, "%s has no version yet", dir.Path)
