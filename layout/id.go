@@ -18,11 +18,23 @@ func (id ID) String() string { return hex.EncodeToString(id[:]) }
 
 // ID is the file's identity: it changes when the bytes could, and only then. However a file was assembled, the same
 // sequence of bytes from the same places has the same ID.
-func (f *File) ID() ID { return f.id }
+func (f *File) ID() ID { return f.identity().id }
 
 // Recipe is the ID without the identities of the sources: what is done, whatever it is done to. Two files that differ
 // only in the stored files they come from have the same Recipe.
-func (f *File) Recipe() ID { return f.recipe }
+func (f *File) Recipe() ID { return f.identity().recipe }
+
+// identity is both. It is computed when it is first asked for: most files are parts of others, and nobody asks.
+type identity struct{ id, recipe ID }
+
+func (f *File) identity() *identity {
+	if known := f.known.Load(); known != nil {
+		return known
+	}
+	made := identify(f.runs)
+	f.known.Store(made) // two at once store the same
+	return made
+}
 
 // hasher writes a canonical description of spans: each value tagged or of fixed width, so that no two descriptions
 // run together.
@@ -60,7 +72,8 @@ func (h *hasher) source(s Source) {
 
 func (h *hasher) file(f *File) {
 	if h.sources {
-		h.Write(f.id[:])
+		id := f.ID()
+		h.Write(id[:])
 		return
 	}
 	h.number(int64(len(f.runs)))
@@ -69,11 +82,12 @@ func (h *hasher) file(f *File) {
 	}
 }
 
-func identify(runs []Span) (id, recipe ID) {
+func identify(runs []Span) *identity {
+	made := &identity{}
 	for _, to := range []struct {
 		id      *ID
 		sources bool
-	}{{&id, true}, {&recipe, false}} {
+	}{{&made.id, true}, {&made.recipe, false}} {
 		h := &hasher{Hash: sha256.New(), sources: to.sources, order: map[ID]int64{}}
 		h.text(version)
 		for _, r := range runs {
@@ -81,7 +95,7 @@ func identify(runs []Span) (id, recipe ID) {
 		}
 		h.Sum(to.id[:0])
 	}
-	return id, recipe
+	return made
 }
 
 func (s Literal) describe(h *hasher) { h.Write([]byte{'l'}); h.text(string(s)) }

@@ -27,6 +27,7 @@ import (
 	"io"
 	"os"
 	"sort"
+	"sync/atomic"
 
 	"github.com/isomerfs/isomerfs/fault"
 )
@@ -83,7 +84,7 @@ type File struct {
 	runs  []Span  // the same bytes with neighbours merged: what is evaluated and hashed
 	ends  []int64 // ends[i] is the offset just past runs[i]
 
-	id, recipe ID
+	known atomic.Pointer[identity] // nil until it is asked for
 }
 
 // New makes a File of spans. It fails when a span reaches outside its input or a size does not fit 63 bits.
@@ -108,7 +109,6 @@ func New(spans ...Span) (*File, error) {
 		end += size
 		f.ends = append(f.ends, end)
 	}
-	f.id, f.recipe = identify(f.runs)
 	return f, nil
 }
 
