@@ -87,14 +87,12 @@ func plain(c byte) bool {
 var wrappers = []string{"module.", "_orig_mod."}
 
 // Unwrapped are the tensors under the names that the model itself gives them: a wrapper's prefix that begins every
-// name is taken off, as often as every name has one. It returns tensors itself where there is none.
+// name is taken off, as often as every name has one. It returns a copy, whose elements are the caller's.
 func Unwrapped(tensors []Tensor) []Tensor {
-	if len(tensors) == 0 {
-		return tensors
-	}
+	bare := slices.Clone(tensors)
 	cut := ""
 next:
-	for {
+	for len(tensors) > 0 {
 		for _, w := range wrappers {
 			if strings.HasPrefix(tensors[0].Name, cut+w) && all(tensors, cut+w) {
 				cut += w
@@ -103,10 +101,6 @@ next:
 		}
 		break
 	}
-	if cut == "" {
-		return tensors
-	}
-	bare := slices.Clone(tensors)
 	for i := range bare {
 		bare[i].Name = bare[i].Name[len(cut):]
 	}

@@ -25,6 +25,7 @@ type stored struct {
 	data []byte
 	body int64
 	read int64 // bytes read from body on
+	id   layout.ID
 }
 
 func (s *stored) ReadAt(_ context.Context, p []byte, off int64) (int, error) {
@@ -35,8 +36,13 @@ func (s *stored) ReadAt(_ context.Context, p []byte, off int64) (int, error) {
 	}
 	return n, nil
 }
-func (s *stored) Size() int64    { return int64(len(s.data)) }
-func (s *stored) ID() layout.ID  { return sha256.Sum256(append([]byte(s.name+"\x00"), s.data...)) }
+func (s *stored) Size() int64 { return int64(len(s.data)) }
+func (s *stored) ID() layout.ID {
+	if s.id == (layout.ID{}) {
+		s.id = sha256.Sum256(append([]byte(s.name+"\x00"), s.data...))
+	}
+	return s.id
+}
 func (s *stored) String() string { return s.name }
 
 // folder is the files of a version.

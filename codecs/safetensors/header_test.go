@@ -426,7 +426,7 @@ func TestLargeHeader(t *testing.T) {
 	if len(m.Tensors) != count {
 		t.Errorf("%d tensors", len(m.Tensors))
 	}
-	if kept > 320<<20 || made > 1600<<20 {
+	if kept > 280<<20 || made > 700<<20 {
 		t.Errorf("a header of %d MB keeps %d MB and took %d MB", len(text)>>20, kept>>20, made>>20)
 	}
 	if f.most > window {

@@ -17,14 +17,29 @@ func Plan(m *model.Model, precision string) ([]model.Output, error) {
 	if precision != "" {
 		return nil, fault.New(fault.Absent, "npy has no precisions: its files have the stored types")
 	}
-	files, left, err := plan(m)
-	if err != nil {
-		return nil, fault.In(m.File, err)
+	tensors := model.Unwrapped(m.Tensors)
+	files := make([]model.Output, 0, len(tensors))
+	for i := range tensors {
+		t := &tensors[i]
+		dtype, ok := held(t.DType)
+		if !ok {
+			continue
+		}
+		wide, err := quant.Tensor(*t, dtype)
+		if err != nil {
+			return nil, fault.In(m.File, err)
+		}
+		f, err := file(m, wide)
+		if err != nil {
+			return nil, fault.In(m.File, fault.New(fault.KindOf(err), "tensor %q: %s", t.Name, fault.Reason(err)))
+		}
+		*t = wide
+		files = append(files, model.Output{Path: model.FileName(t.Name, suffix), File: f, Tensor: t})
 	}
-	switch {
-	case len(files) > 0:
+	if len(files) > 0 {
 		return files, nil
-	case len(left) > 0:
+	}
+	if left := Left(m); len(left) > 0 {
 		return nil, fault.In(m.File, fault.New(fault.Unsupported, "tensor %q: %s", left[0].Name, left[0].Reason).
 			Remedied("tensors/ holds the stored bytes"))
 	}
@@ -33,38 +48,22 @@ func Plan(m *model.Model, precision string) ([]model.Output, error) {
 
 // Left are the tensors that NumPy cannot hold.
 func Left(m *model.Model) []model.Left {
-	_, left, _ := plan(m)
+	var left []model.Left
+	for _, t := range model.Unwrapped(m.Tensors) {
+		if _, ok := held(t.DType); !ok {
+			left = append(left, model.Left{Name: t.Name, Reason: "NumPy has no type for " + t.DType.String() + ", and float32 cannot stand for it"})
+		}
+	}
 	return left
 }
 
-func plan(m *model.Model) (files []model.Output, left []model.Left, err error) {
-	tensors := model.Unwrapped(m.Tensors)
-	for i := range tensors {
-		t := &tensors[i]
-		held, err := hold(*t)
-		if err != nil {
-			left = append(left, model.Left{Name: t.Name, Reason: fault.Reason(err)})
-			continue
-		}
-		f, err := file(m, held)
-		if err != nil {
-			return nil, nil, err
-		}
-		files = append(files, model.Output{Path: model.FileName(t.Name, suffix), File: f, Tensor: &held})
+// held is the type of a tensor's array: its own, or float32 for floats that NumPy lacks.
+func held(d model.DType) (model.DType, bool) {
+	if _, ok := codec.Descr(d); ok {
+		return d, true
 	}
-	return files, left, nil
-}
-
-// hold is a tensor of a type that NumPy has.
-func hold(t model.Tensor) (model.Tensor, error) {
-	if _, ok := codec.Descr(t.DType); ok {
-		return t, nil
-	}
-	wide, err := quant.Tensor(t, model.F32)
-	if err != nil {
-		return t, fault.New(fault.Unsupported, "NumPy has no type for %s, and float32 cannot stand for it", t.DType)
-	}
-	return wide, nil
+	_, ok := quant.Widen(d)
+	return model.F32, ok
 }
 
 // file is one array. An array that is stored as one, in C order and little-endian, is the stored file.
