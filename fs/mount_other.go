@@ -24,6 +24,9 @@ func Mount(Options) (*Server, error) { return nil, unsupported() }
 // ProbePassthrough fails as fault.Unsupported: passthrough needs Linux.
 func ProbePassthrough(string) error { return unsupported() }
 
+// Answers fails as fault.Unsupported.
+func Answers(string) error { return unsupported() }
+
 // RequestTimeout is 0.
 func RequestTimeout() time.Duration { return 0 }
 

@@ -107,7 +107,17 @@ func mounted(path string) (*mountinfo.Info, error) {
 // errSilent is a mount that says nothing at all.
 var errSilent = errors.New("no answer")
 
-// alive asks the mount at a path for its root: nil, errSilent, or ENOTCONN from a dead one.
+// Answers asks whatever is mounted at a path for its root, which a hanging mount does not get to hang the caller by:
+// nil, ENOTCONN or ECONNABORTED from a mount whose daemon has died, or fault.Timeout. Unlike stat it is answered by the
+// daemon, and not from what the kernel remembers of it.
+func Answers(path string) error {
+	err := alive(path)
+	if errors.Is(err, errSilent) {
+		return fault.In(path, fault.New(fault.Timeout, "the mount does not answer").Remedied("umount -l %s", path))
+	}
+	return err
+}
+
 func alive(path string) error {
 	answer := make(chan error, 1)
 	go func() {
@@ -117,7 +127,7 @@ func alive(path string) error {
 	select {
 	case err := <-answer:
 		switch err {
-		case unix.ENOTCONN, unix.ECONNABORTED, unix.EIO:
+		case unix.ENOTCONN, unix.ECONNABORTED:
 			return err
 		}
 		return nil // also EACCES: another user's mount keeps us out

@@ -9,11 +9,11 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/isomerfs/isomerfs/fault"
+	isofs "github.com/isomerfs/isomerfs/fs"
 )
 
 func mountCommand() *cobra.Command {
@@ -165,7 +165,7 @@ func lift(ctx context.Context, point string) error {
 		if rest != "" {
 			return fault.In(point, fault.New(fault.Denied, "the mount point lies in the mount of isomerfs at %s", m.point).Remedied("mount elsewhere"))
 		}
-		switch err := touch(m.point); {
+		switch err := isofs.Answers(m.point); {
 		case errors.Is(err, syscall.ENOTCONN), errors.Is(err, syscall.ECONNABORTED):
 			if err := detach(ctx, m.point, true); err != nil {
 				return err
@@ -177,21 +177,6 @@ func lift(ctx context.Context, point string) error {
 		}
 	}
 	return nil
-}
-
-// touch asks a mount whether it is alive.
-func touch(point string) error {
-	answer := make(chan error, 1)
-	go func() {
-		_, err := os.Stat(point)
-		answer <- err
-	}()
-	select {
-	case err := <-answer:
-		return err
-	case <-time.After(patience):
-		return fault.New(fault.Timeout, "a mount there does not answer").Remedied("umount -l %s takes it away", point)
-	}
 }
 
 // othersAllowed refuses allow_other where an ordinary user may not have it.
