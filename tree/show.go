@@ -261,77 +261,22 @@ func (c computed) ReadAt(ctx context.Context, p []byte, off int64) (int, error) 
 	return n, err
 }
 
-// Made lists the files of a view of what n is: of a model its latest version, of a version all of it, of a stored file
-// the model that it is part of. to is FORMAT or FORMAT/PRECISION, in any spelling that a lookup takes.
-func (t *Tree) Made(ctx context.Context, n *Node, to string) ([]*Node, error) {
-	if n.in.place == aModel {
-		latest, err := t.latestOf(ctx, n)
-		if err != nil {
-			return nil, err
-		}
-		return t.Made(ctx, latest, to)
+// MadeOf reports whether a file of a view is of the model that a stored file of the same version is part of: what a
+// conversion of that file alone gives.
+func (t *Tree) MadeOf(ctx context.Context, n, stored *Node) (bool, error) {
+	file, ok := strings.CutPrefix(stored.in.below, "source/")
+	if !ok || n.in.v == nil || stored.in.v != n.in.v {
+		return false, nil
 	}
-	v := n.in.v
-	if v == nil {
-		return nil, fault.In(n.Path, fault.New(fault.Usage, "it is no model"))
-	}
-	c, err := t.contents(ctx, v)
+	c, err := t.contents(ctx, n.in.v)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	var of *component
-	if file, ok := strings.CutPrefix(n.in.below, "source/"); ok && n.File != nil {
-		if of = c.holding(file); of == nil {
-			return nil, v.told(file, fault.New(fault.Unsupported, "this is no model file that isomerfs reads (%s)", t.formatNames()))
-		}
-	}
-	folder, err := t.within(ctx, c, to)
+	it, err := c.at(ctx, n.in.below)
 	if err != nil {
-		return nil, err
+		return false, fault.In(n.Path, err)
 	}
-	f, ok := folder.folder.(planned)
-	if !ok {
-		e := fault.New(fault.Usage, "say which precision").Remedied("%s has %s", to, strings.Join(folder.names(ctx), ", "))
-		return nil, fault.In(join(v.path, to), e)
-	}
-	var list []*Node
-	for i := range f.plan.files {
-		m := &f.plan.files[i]
-		if (of == nil || m.of == of) && (f.below == "" || strings.HasPrefix(m.path, f.below+"/")) {
-			list = append(list, t.madeNode(c, join(f.root(), m.path), m))
-		}
-	}
-	if len(list) == 0 {
-		for _, a := range f.plan.absent {
-			if a.of == of {
-				return nil, absentFor(join(v.path, to), a.cause)
-			}
-		}
-		return nil, absent(join(v.path, to), "nothing is made of it in %s", to)
-	}
-	return list, nil
-}
-
-// within is the item at a path below the version's folder, through aliases.
-func (t *Tree) within(ctx context.Context, c *contents, p string) (item, error) {
-	it := item{folder: top{c}}
-	rest := names(p)
-	for at := ""; len(rest) > 0; {
-		if it.folder == nil {
-			return item{}, absent(join(c.v.path, p), "%s is no folder", at)
-		}
-		next, err := it.folder.find(ctx, rest[0])
-		if err != nil {
-			return item{}, fault.In(join(c.v.path, p), err)
-		}
-		if next.link != "" {
-			rest[0] = next.link
-			continue
-		}
-		at = join(at, rest[0])
-		rest, it = rest[1:], next
-	}
-	return it, nil
+	return it.made != nil && it.made.of == c.holding(file), nil
 }
 
 // names lists the names of an item that is a folder.

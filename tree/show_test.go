@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -39,7 +38,7 @@ func TestShow(t *testing.T) {
 		"c/v1/y.safetensors":                    "w F16 2",
 		"e/v1/notes.txt":                        "nothing",
 	}
-	tr, root := makeTree(t, files)
+	tr, _ := makeTree(t, files)
 	for p, want := range map[string]string{
 		"m":                             "safetensors b F32 [2 4] 32, a BF16 [4] 8, n I64 [] 8,",
 		"m/v2":                          "safetensors b F32 [2 4] 32, a BF16 [4] 8, n I64 [] 8,",
@@ -92,31 +91,21 @@ func TestShow(t *testing.T) {
 		t.Errorf("%v %v, want %s", all, err, want)
 	}
 
-	// A plain file is shown by itself, and lies in a version with the files beside it.
-	plain, n, err := Plain(ctx, filepath.Join(root, "c/v1/y.safetensors"), Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := plain.Model(ctx, n)
-	if err != nil || sketch(s) != "safetensors w F16 [2] 4," {
-		t.Error(s, err)
-	}
-	made, err := plain.Made(ctx, n, "safetensors/half")
-	if err != nil || len(made) != 1 || made[0].Name != "y.safetensors" || made[0].File.Source == nil {
-		t.Error(made, err)
-	}
-	if made, err = plain.Made(ctx, plain.Version(n), "safetensors/fp16"); err != nil || len(made) != 2 {
-		t.Error(made, err)
-	}
-	for to, kind := range map[string]fault.Kind{"nonsense/fp16": fault.Absent, "safetensors/fp99": fault.Absent, "safetensors": fault.Usage} {
-		if _, err := plain.Made(ctx, n, to); !errors.Is(err, kind) {
-			t.Errorf("%s: %v", to, err)
+	stored, notes := resolve(t, tr, "c/v1/source/y.safetensors"), resolve(t, tr, "m/v2/source/README.md")
+	for p, want := range map[string]bool{
+		"c/v1/safetensors/bf16/y.safetensors": true, "c/v1/safetensors/bf16/x.safetensors": false, "c/v1/npy/y/w.npy": true, "c/v1/npy/x/w.npy": false,
+		"c/v1/npy": false, "c/v1/README.md": false, "m/v2/npy/a.npy": false,
+	} {
+		n := resolve(t, tr, p)
+		got, err := tr.MadeOf(ctx, n, stored)
+		if err != nil || got != want {
+			t.Errorf("%s of y.safetensors: %v %v", p, got, err)
+		}
+		if of, err := tr.MadeOf(ctx, n, notes); of || err != nil {
+			t.Errorf("%s of README.md: %v %v", p, of, err)
 		}
 	}
-	if _, n, err = Plain(ctx, filepath.Join(root, "m/v2"), Options{}); err != nil || n.Kind != Folder {
-		t.Error(n, err)
-	}
-	if _, _, err = Plain(ctx, filepath.Join(root, "missing"), Options{}); !errors.Is(err, fault.Absent) {
-		t.Error(err)
+	if v := tr.Version(stored); v == nil || v.Path != "c/v1" || tr.Version(resolve(t, tr, "c")) != nil {
+		t.Error(v)
 	}
 }
