@@ -29,6 +29,9 @@ type Format struct {
 	// this format. It is asked about names that no format matches.
 	Sniff func(head []byte) bool
 
+	// Shards reports whether a model of this format may lie in several files, with an index.
+	Shards bool
+
 	// Read reads the model whose file is name: its header and what the header leads to, never a tensor's bytes. The
 	// model's Files are all it consists of: none of them is a model of its own.
 	Read func(ctx context.Context, files layout.Files, name string) (*model.Model, error)
@@ -36,7 +39,7 @@ type Format struct {
 
 // Formats is the table, in the order of preference.
 var Formats = []Format{
-	{Name: safetensors.Format, Match: safetensors.Match, Sniff: safetensors.Sniff, Read: checkpoint(safetensors.Read)},
+	{Name: safetensors.Format, Match: safetensors.Match, Sniff: safetensors.Sniff, Shards: true, Read: checkpoint(safetensors.Read)},
 	{Name: npy.Format, Match: npy.Match, Sniff: npy.Sniff, Read: stored(npy.Read)},
 }
 

@@ -19,8 +19,8 @@ type View struct {
 	Name       string   // the folder
 	Precisions []string // the folders below it in order of listing; nil for a folder without precisions
 
-	// Further are precisions that only some models have, and More those of a model; nil for none. They are listed
-	// after Precisions, and where a model has none of them nobody misses them.
+	// Further are precisions that only models in several files have, and More those that a model has; nil for none.
+	// They are listed after Precisions, and where a model has none of them nobody misses them.
 	Further []string
 	More    func(m *model.Model) []string
 
@@ -43,6 +43,7 @@ var Table = []View{
 	{
 		Name: "safetensors", Precisions: safetensors.Precisions, Further: safetensors.Merged, More: safetensors.More, Plan: safetensors.Plan,
 		Loses: []string{"fp16 and bf16 round what is stored wider", "fp16 makes infinities of what is beyond 65504"},
+		Needs: []string{"no tensor of complex128"},
 	},
 	{
 		Name: "npy", Plan: npy.Plan, Left: npy.Left,
@@ -83,9 +84,11 @@ func Matrix() []Row {
 	rows := []Row{}
 	for _, f := range codecs.Formats {
 		for _, v := range Table {
-			rows = append(rows, Row{
-				From: f.Name, To: v.Name, Precisions: join(v.Precisions, v.Further), Loses: join(v.Loses), Needs: join(v.Needs),
-			})
+			precisions := join(v.Precisions)
+			if f.Shards {
+				precisions = join(v.Precisions, v.Further)
+			}
+			rows = append(rows, Row{From: f.Name, To: v.Name, Precisions: precisions, Loses: join(v.Loses), Needs: join(v.Needs)})
 		}
 	}
 	return rows

@@ -13,17 +13,32 @@ var le = binary.LittleEndian
 func narrowF16(b uint32) uint16 {
 	sign, mag := uint16(b>>16)&0x8000, b&0x7fffffff
 	switch {
-	case mag >= 0x47800000: // 65536 and beyond; 65520 to 65536 carry into the infinity below
+	case mag >= pastF16: // 65520 up to there carry into the infinity below
 		if mag > 0x7f800000 {
 			return sign | 0x7e00 | uint16(mag>>13)&0x1ff
 		}
 		return sign | 0x7c00
-	case mag >= 0x38800000: // 2^-14, the least normal float16
-		mag -= (127 - 15) << 23
-		return sign | uint16((mag+0xfff+mag>>13&1)>>13)
+	case mag >= leastF16:
+		return narrowNormalF16(b)
 	}
 	// The unit in the last place of 0.5 is 2^-24, the least subnormal float16: the addition rounds to a multiple of it.
 	return sign | uint16(math.Float32bits(math.Float32frombits(mag)+0.5)-math.Float32bits(0.5))
+}
+
+// Magnitudes of float32, as bits.
+const (
+	leastF16 = (127 - 14) << 23 // 2^-14, the least normal float16
+	pastF16  = (127 + 16) << 23 // 2^16, past the largest
+)
+
+// normalF16 reports whether narrowNormalF16 does for b what narrowF16 does. The loops below ask before they call: most
+// weights are of this kind, and a call for each would take half the time.
+func normalF16(b uint32) bool { return b&0x7fffffff-leastF16 < pastF16-leastF16 }
+
+// narrowNormalF16 moves the exponent, and adds just under half of the unit in the last place, or half where that is
+// odd: what is carried out of the fraction belongs to the exponent.
+func narrowNormalF16(b uint32) uint16 {
+	return uint16(b>>16)&0x8000 | uint16((b&0x7fffffff-(127-15)<<23+0xfff+b>>13&1)>>13)
 }
 
 // narrowBF16 is the bfloat16 nearest to a float32, bits to bits.
@@ -45,21 +60,26 @@ func widenF32(b uint32) uint64 {
 
 // f32ToF64 is dst[i] = float64(src[i]).
 func f32ToF64(dst, src []byte) {
-	for ; len(dst) >= 8 && len(src) >= 4; dst, src = dst[8:], src[4:] {
-		le.PutUint64(dst, widenF32(le.Uint32(src)))
+	for i := range min(len(dst)/8, len(src)/4) {
+		le.PutUint64(dst[8*i:8*i+8], widenF32(le.Uint32(src[4*i:4*i+4])))
 	}
 }
 
 // f32ToF16 is dst[i] = float16(src[i]).
 func f32ToF16(dst, src []byte) {
-	for ; len(dst) >= 2 && len(src) >= 4; dst, src = dst[2:], src[4:] {
-		le.PutUint16(dst, narrowF16(le.Uint32(src)))
+	for i := range min(len(dst)/2, len(src)/4) {
+		b := le.Uint32(src[4*i:4*i+4])
+		h := narrowNormalF16(b)
+		if !normalF16(b) {
+			h = narrowF16(b)
+		}
+		le.PutUint16(dst[2*i:2*i+2], h)
 	}
 }
 
 // f32ToBF16 is dst[i] = bfloat16(src[i]).
 func f32ToBF16(dst, src []byte) {
-	for ; len(dst) >= 2 && len(src) >= 4; dst, src = dst[2:], src[4:] {
-		le.PutUint16(dst, narrowBF16(le.Uint32(src)))
+	for i := range min(len(dst)/2, len(src)/4) {
+		le.PutUint16(dst[2*i:2*i+2], narrowBF16(le.Uint32(src[4*i:4*i+4])))
 	}
 }

@@ -32,21 +32,26 @@ func narrowF32(b uint64) uint32 {
 
 // f64ToF32 is dst[i] = float32(src[i]).
 func f64ToF32(dst, src []byte) {
-	for ; len(dst) >= 4 && len(src) >= 8; dst, src = dst[4:], src[8:] {
-		le.PutUint32(dst, narrowF32(le.Uint64(src)))
+	for i := range min(len(dst)/4, len(src)/8) {
+		le.PutUint32(dst[4*i:4*i+4], narrowF32(le.Uint64(src[8*i:8*i+8])))
 	}
 }
 
 // f64ToF16 is dst[i] = float16(src[i]), rounded once.
 func f64ToF16(dst, src []byte) {
-	for ; len(dst) >= 2 && len(src) >= 8; dst, src = dst[2:], src[8:] {
-		le.PutUint16(dst, narrowF16(odd(le.Uint64(src))))
+	for i := range min(len(dst)/2, len(src)/8) {
+		b := odd(le.Uint64(src[8*i:8*i+8]))
+		h := narrowNormalF16(b)
+		if !normalF16(b) {
+			h = narrowF16(b)
+		}
+		le.PutUint16(dst[2*i:2*i+2], h)
 	}
 }
 
 // f64ToBF16 is dst[i] = bfloat16(src[i]), rounded once.
 func f64ToBF16(dst, src []byte) {
-	for ; len(dst) >= 2 && len(src) >= 8; dst, src = dst[2:], src[8:] {
-		le.PutUint16(dst, narrowBF16(odd(le.Uint64(src))))
+	for i := range min(len(dst)/2, len(src)/8) {
+		le.PutUint16(dst[2*i:2*i+2], narrowBF16(odd(le.Uint64(src[8*i:8*i+8]))))
 	}
 }

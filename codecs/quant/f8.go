@@ -63,13 +63,13 @@ func e5m2ToF16(dst, src []byte) { look16(dst, src, &e5m2F16) }
 func e5m2ToBF16(dst, src []byte) { look16(dst, src, &e5m2BF16) }
 
 func look32(dst, src []byte, t *[256]uint32) {
-	for ; len(dst) >= 4 && len(src) >= 1; dst, src = dst[4:], src[1:] {
-		le.PutUint32(dst, t[src[0]])
+	for i, x := range src[:min(len(dst)/4, len(src))] {
+		le.PutUint32(dst[4*i:4*i+4], t[x])
 	}
 }
 
 func look16(dst, src []byte, t *[256]uint16) {
-	for ; len(dst) >= 2 && len(src) >= 1; dst, src = dst[2:], src[1:] {
-		le.PutUint16(dst, t[src[0]])
+	for i, x := range src[:min(len(dst)/2, len(src))] {
+		le.PutUint16(dst[2*i:2*i+2], t[x])
 	}
 }
