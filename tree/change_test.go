@@ -3,6 +3,7 @@ package tree
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"github.com/isomerfs/isomerfs/fault"
 	"github.com/isomerfs/isomerfs/layout"
 	"github.com/isomerfs/isomerfs/model"
+	"github.com/isomerfs/isomerfs/store"
 )
 
 func chmod(t *testing.T, p string, mode os.FileMode) {
@@ -182,6 +184,99 @@ func TestPanic(t *testing.T) {
 	}
 	resolve(t, tr, "m/v1/npy/layer.weight.npy")
 	text(t, tr, "m/v1/metadata.json")
+
+	tr, _ = makeTree(t, map[string]string{"m/v1/a.safetensors": small})
+	tr.formats = []codecs.Format{{Name: "none", Match: func(string) bool { panic("match") }}}
+	if a, err := tr.Why(ctx, "m/v1/safetensors"); err != nil || a.Available || !strings.Contains(a.Reason, "internal error: match") {
+		t.Errorf("%+v %v", a, err)
+	}
+	text(t, tr, "m/v1/README.md")
+}
+
+// TestUnsettled: a version that is still being written is not there, and why says so.
+func TestUnsettled(t *testing.T) {
+	root := t.TempDir()
+	put(t, root, "m/v1/model.safetensors", "w F32 4")
+	putBytes(t, filepath.Join(root, "m/v2/model.safetensors"), []byte("half"), 0o644, time.Now())
+	s, err := store.Open(root, store.Options{Settle: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(filepath.Join(root, "m/v1/model.safetensors"), settled, settled); err != nil {
+		t.Fatal(err)
+	}
+	tr := New(Options{Store: s})
+	a, err := tr.Why(context.Background(), "m/v2/safetensors/fp16/model.safetensors")
+	if err != nil || a.Available || !strings.Contains(a.Reason, "still being written") || a.Remedy == "" {
+		t.Errorf("%+v %v", a, err)
+	}
+}
+
+// changing is a store that says what changed.
+type changing struct{ store.Store }
+
+func (changing) Watch(ctx context.Context, changed func([]string)) error {
+	changed([]string{"m", "org/n"})
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestWatch(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var got []string
+	err := New(Options{Store: changing{}}).Watch(ctx, func(p string) {
+		if got = append(got, p); len(got) == 2 {
+			cancel()
+		}
+	})
+	if !errors.Is(err, context.Canceled) || got[0] != "m" || got[1] != "org/n" {
+		t.Error(got, err)
+	}
+}
+
+// failing is a store of which one model can't be looked into.
+type failing struct {
+	store.Store
+	path string
+}
+
+func (f failing) Dir(ctx context.Context, p string) (*store.Dir, error) {
+	if p == f.path {
+		return nil, fault.In(p, fault.New(fault.Denied, "permission denied"))
+	}
+	return f.Store.Dir(ctx, p)
+}
+
+// TestOneThatFails: what can't be looked into does not hide the others.
+func TestOneThatFails(t *testing.T) {
+	ctx := context.Background()
+	tr, _ := makeTree(t, map[string]string{"a/v1/m.safetensors": small, "b/v1/m.safetensors": small, "c/v1/m.safetensors": small})
+	tr.o.Store = failing{tr.o.Store, "b"}
+	root := resolve(t, tr, "")
+	var seen []string
+	err := tr.Walk(ctx, root, func(n *Node) error {
+		if n.Kind == Folder && !strings.Contains(n.Path, "/") {
+			seen = append(seen, n.Path)
+		}
+		return nil
+	})
+	if !errors.Is(err, fault.Denied) || strings.Join(seen, " ") != " a c" {
+		t.Error(seen, err)
+	}
+	seen = nil
+	if err := tr.Models(ctx, root, func(p string, _ *Shown, err error) error {
+		seen = append(seen, fmt.Sprint(p, " ", fault.KindOf(err)))
+		return nil
+	}); err != nil || strings.Join(seen, ", ") != "a unknown, b denied, c unknown" {
+		t.Error(seen, err)
+	}
+	if got := findings(t, tr, ""); got != "a/v1/source/m.safetensors structure ok\nb structure bad\nc/v1/source/m.safetensors structure ok\n" {
+		t.Error(got)
+	}
+	end := errors.New("enough")
+	if err := tr.Walk(ctx, root, func(*Node) error { return end }); err != end {
+		t.Error(err)
+	}
 }
 
 // TestPassingFailure: a failure of the moment is not the answer for ever, and what was seen meanwhile is another

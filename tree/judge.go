@@ -22,6 +22,7 @@ type contents struct {
 	beside     []*variant // arrays that go with a model of another format
 	strays     []string   // files that look like shards of a model whose index does not name them
 	passing    bool       // something failed for the moment: ask again
+	failed     error      // why nothing is known of the version at all; nil
 
 	formats []*format // one for each line of the table of views
 
@@ -36,9 +37,34 @@ type contents struct {
 // data set.
 const maxModels = 4096
 
+// judgement is judge, whatever happens.
+func (t *Tree) judgement(ctx context.Context, v *version) (c *contents) {
+	err := t.guard(v.path, func() error {
+		c = t.judge(ctx, v)
+		return nil
+	})
+	if err != nil {
+		c = t.unread(v)
+		c.failed, c.passing = err, true
+		c.plans()
+	}
+	return c
+}
+
+func (t *Tree) unread(v *version) *contents {
+	return &contents{t: t, v: v, sizes: map[string]*memo[sized]{}}
+}
+
+// plans makes the formats of what was read.
+func (c *contents) plans() {
+	for i := range c.t.views {
+		c.formats = append(c.formats, newFormat(c, &c.t.views[i]))
+	}
+}
+
 // judge reads the models of a version. What is wrong with a file is kept with it; the others stay.
 func (t *Tree) judge(ctx context.Context, v *version) *contents {
-	c := &contents{t: t, v: v, sizes: map[string]*memo[sized]{}}
+	c := t.unread(v)
 	variants := c.read(ctx)
 	c.components, c.beside = components(variants)
 	for _, x := range variants {
@@ -48,9 +74,7 @@ func (t *Tree) judge(ctx context.Context, v *version) *contents {
 			c.passing = true
 		}
 	}
-	for i := range t.views {
-		c.formats = append(c.formats, newFormat(c, &t.views[i]))
-	}
+	c.plans()
 	return c
 }
 
@@ -232,6 +256,9 @@ func (t *Tree) formatNames() string {
 // sound reports whether nothing is wrong with any model of the version: latest skips those that are not. What is legal
 // and not read by us is no fault of the version.
 func (c *contents) sound() bool {
+	if c.failed != nil {
+		return false
+	}
 	for _, b := range c.broken() {
 		if kind := fault.KindOf(b.fault); kind.Broken() || kind == fault.Unsafe {
 			return false

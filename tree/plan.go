@@ -125,6 +125,9 @@ func (f *format) make(precision string) *plan {
 
 // nothing is why a version without a model has no views.
 func (c *contents) nothing() *fault.Error {
+	if c.failed != nil {
+		return &fault.Error{Kind: fault.KindOf(c.failed), Off: -1, Reason: fault.Reason(c.failed), Remedy: fault.Remedy(c.failed), Err: c.failed}
+	}
 	if len(c.v.Files) == 0 {
 		return fault.New(fault.Missing, "the version has no files")
 	}

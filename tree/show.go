@@ -107,12 +107,17 @@ func (t *Tree) Models(ctx context.Context, n *Node, visit func(path string, s *S
 		}
 		return visit(n.Path, s, err)
 	}
-	return t.children(ctx, n, func(child *Node) error { return t.Models(ctx, child, visit) })
+	return t.children(ctx, n, func(p string, child *Node, err error) error {
+		if err != nil {
+			return visit(p, nil, err)
+		}
+		return t.Models(ctx, child, visit)
+	})
 }
 
-// children visits the folders of a namespace or model that are no links, in order. One that goes meanwhile is passed
-// over.
-func (t *Tree) children(ctx context.Context, n *Node, visit func(*Node) error) error {
+// children visits the folders of a namespace or model that are no links, in order, or tells why one can't be looked
+// into. One that went meanwhile is passed over.
+func (t *Tree) children(ctx context.Context, n *Node, visit func(p string, child *Node, err error) error) error {
 	list, err := t.List(ctx, n)
 	if err != nil {
 		return err
@@ -122,13 +127,13 @@ func (t *Tree) children(ctx context.Context, n *Node, visit func(*Node) error) e
 			continue
 		}
 		child, err := t.Lookup(ctx, n, e.Name)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err != nil && fault.KindOf(err) == fault.Absent {
 			continue
 		}
-		if err == nil {
-			err = visit(child)
-		}
-		if err != nil {
+		if err := visit(join(n.Path, e.Name), child, err); err != nil {
 			return err
 		}
 	}

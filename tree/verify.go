@@ -41,7 +41,13 @@ const (
 func (t *Tree) Verify(ctx context.Context, n *Node, report func(Finding)) error {
 	switch n.in.place {
 	case space, aModel:
-		return t.children(ctx, n, func(child *Node) error { return t.Verify(ctx, child, report) })
+		return t.children(ctx, n, func(p string, child *Node, err error) error {
+			if err != nil {
+				report(Finding{Path: p, Check: checkStructure, Detail: fault.Reason(err)})
+				return nil
+			}
+			return t.Verify(ctx, child, report)
+		})
 	case control:
 		return fault.In(n.Path, fault.New(fault.Usage, "it is no model"))
 	}

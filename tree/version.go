@@ -151,7 +151,7 @@ func (t *Tree) contents(ctx context.Context, v *version) (*contents, error) {
 		f = &flight{done: make(chan struct{})}
 		v.judging = f
 		go func() {
-			f.c = t.judge(context.WithoutCancel(ctx), v)
+			f.c = t.judgement(context.WithoutCancel(ctx), v)
 			t.mu.Lock()
 			v.judging = nil
 			if f.c.passing {

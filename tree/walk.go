@@ -263,30 +263,55 @@ func names(p string) []string {
 }
 
 // Walk visits n and every listed node below it: a folder before what it holds, in order of listing. Links are visited
-// and not followed. What can no longer be found when its turn comes is passed over. The first error of visit ends the
-// walk; fs.SkipDir is no exception.
+// and not followed. The first error of visit ends the walk. What can no longer be found when its turn comes is passed
+// over; what can't be looked into is too, and its error, the first of them, is returned at the end.
 func (t *Tree) Walk(ctx context.Context, n *Node, visit func(*Node) error) error {
-	if err := visit(n); err != nil || n.Kind != Folder {
+	w := walk{t: t, visit: visit}
+	if err := w.node(ctx, n); err != nil {
 		return err
 	}
-	list, err := t.List(ctx, n)
-	if err != nil {
+	return w.failed
+}
+
+type walk struct {
+	t      *Tree
+	visit  func(*Node) error
+	failed error
+}
+
+// node visits n and what is below it. It fails where the walk ends.
+func (w *walk) node(ctx context.Context, n *Node) error {
+	if err := w.visit(n); err != nil || n.Kind != Folder {
 		return err
+	}
+	list, err := w.t.List(ctx, n)
+	if err != nil {
+		return w.passOver(ctx, err)
 	}
 	for _, e := range list {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		child, err := t.Lookup(ctx, n, e.Name)
-		if fault.KindOf(err) == fault.Absent && err != nil {
-			continue
+		child, err := w.t.Lookup(ctx, n, e.Name)
+		if err != nil {
+			err = w.passOver(ctx, err)
+		} else {
+			err = w.node(ctx, child)
 		}
 		if err != nil {
 			return err
 		}
-		if err := t.Walk(ctx, child, visit); err != nil {
-			return err
-		}
+	}
+	return nil
+}
+
+// passOver remembers the first error of a node that can't be looked into.
+func (w *walk) passOver(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if fault.KindOf(err) != fault.Absent && w.failed == nil {
+		w.failed = err
 	}
 	return nil
 }
