@@ -130,9 +130,14 @@ func components(variants []*variant) (list []*component, beside []*variant) {
 	return list, beside
 }
 
-// preference orders the variants of a component: the unlabelled one, then the widest, then the table's order.
+// preference orders the variants of a component: the unlabelled one, then the widest, then the table's order, then one
+// file before shards of the same.
 func (v *variant) preference() []int {
-	return []int{slices.Index(labels, v.label), v.order}
+	sharded := 0
+	if isIndex(v.file) {
+		sharded = 1
+	}
+	return []int{slices.Index(labels, v.label), v.order, sharded}
 }
 
 // quantized reports whether the variant holds less than the model was trained in.

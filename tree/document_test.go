@@ -309,6 +309,12 @@ func TestReadme(t *testing.T) {
 	}
 }
 
+func TestLineText(t *testing.T) {
+	if got := lineText("a\x1b[31mb\nc\u202ed\u0085é大"); got != "a [31mb c d é大" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestSizesAsText(t *testing.T) {
 	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 1500: "1.5 kB", 9949: "9.9 kB", 9951: "10 kB", 999_499: "999 kB", 999_500: "1.0 MB", 2_600_000_000: "2.6 GB", 1 << 62: "4.6 EB"} {
 		if got := bytesText(n); got != want {

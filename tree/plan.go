@@ -52,15 +52,14 @@ func newFormat(c *contents, view *views.View) *format {
 	f.names = slices.Clone(view.Precisions)
 	var stored []string
 	for _, m := range c.components {
-		for _, x := range m.variants {
-			if x.model == nil {
-				continue
-			}
-			for _, name := range view.PrecisionsOf(x.model) {
+		if main := m.main().model; main != nil {
+			for _, name := range view.PrecisionsOf(main) {
 				if !slices.Contains(f.names, name) {
 					f.names = append(f.names, name)
 				}
 			}
+		}
+		for _, x := range m.variants {
 			if _, ok := samePrecision(x.label, f.names); x.label != "" && !ok && f.ready(m, x) && !slices.Contains(stored, x.label) {
 				stored = append(stored, x.label)
 			}

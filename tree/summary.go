@@ -108,10 +108,11 @@ func summary(ctx context.Context, c *contents, _ bool) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// lineText is untrusted text on one line.
+// lineText is untrusted text on one line: without what moves a terminal's cursor or turns the direction of reading.
 func lineText(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029' {
+		switch {
+		case r < ' ', 0x7f <= r && r < 0xa0, 0x2028 <= r && r <= 0x202e, 0x2066 <= r && r <= 0x2069:
 			return ' '
 		}
 		return r
