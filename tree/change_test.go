@@ -212,6 +212,50 @@ func TestUnsettled(t *testing.T) {
 	}
 }
 
+// TestSniffing: a model file without a model's name is told by its first bytes, where nothing else is a model.
+func TestSniffing(t *testing.T) {
+	data := safetensorsFile(t, parse(t, small))
+	tr, root := makeTree(t, map[string]string{"m/v1/notes.txt": "x", "n/v1/model.safetensors": small})
+	for _, p := range []string{"m/v1/weights", "n/v1/weights"} {
+		putBytes(t, filepath.Join(root, p), data, 0o644, settled)
+	}
+	if got := resolve(t, tr, "m/v1/safetensors/fp32/model.safetensors"); got.Attr.Size == 0 {
+		t.Error("it is empty")
+	}
+	if s, err := tr.Model(context.Background(), resolve(t, tr, "n/v1/source/weights")); err != nil || s.Format != "safetensors" || len(s.Tensors) != 2 {
+		t.Error(s, err)
+	}
+	if c, err := tr.contents(context.Background(), resolve(t, tr, "n/v1").in.v); err != nil || len(c.components) != 1 {
+		t.Error("beside a model by its name the others are not looked into", err)
+	}
+	if got := findings(t, tr, "n/v1/source/weights"); got != "n/v1/source/weights structure ok\n" {
+		t.Error(got)
+	}
+}
+
+// TestManyModels: a folder of more model files than are read says so, and shows the others.
+func TestManyModels(t *testing.T) {
+	tr, _ := makeTree(t, map[string]string{"m/v1/notes.txt": "x"})
+	v := *resolve(t, tr, "m/v1").in.v
+	files := v.Files[0]
+	v.Version = &store.Version{Model: "m", Name: "v1", Info: v.Info}
+	for i := range maxModels + 3 {
+		files.Name = fmt.Sprintf("%05d.npy", i)
+		v.Version.Files = append(v.Version.Files, files)
+	}
+	many := newVersion(v.Version, "m/v1", 1, readAll, readAll)
+	var reads int
+	tr.formats = []codecs.Format{{Name: "npy", Match: func(string) bool { return true }, Read: func(_ context.Context, files layout.Files, name string) (*model.Model, error) {
+		reads++
+		src, err := files.Open(name)
+		return &model.Model{Format: "npy", File: name, Files: []string{name}, Source: src}, err
+	}}}
+	c, err := tr.contents(context.Background(), many)
+	if err != nil || reads != maxModels || len(c.broken()) != 3 || !errors.Is(c.broken()[0].fault, fault.Limit) || !c.sound() {
+		t.Errorf("%d were read, %d were not, %v", reads, len(c.broken()), err)
+	}
+}
+
 // changing is a store that says what changed.
 type changing struct{ store.Store }
 

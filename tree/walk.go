@@ -38,7 +38,7 @@ func (t *Tree) Lookup(ctx context.Context, dir *Node, name string) (*Node, error
 		if n := t.live(dir, name); n != nil {
 			return n, nil
 		}
-		return nil, absent(p, "isomerfs shows no %s of itself", name)
+		return nil, absent(p, "isomerfs has no document of this name about itself")
 	case inside:
 		return t.lookupInside(ctx, dir, name)
 	}
