@@ -38,7 +38,7 @@ func f16ToF64(dst, src []byte) {
 // f16ToF32 is dst[i] = float32(src[i]).
 func f16ToF32(dst, src []byte) {
 	for i := range min(len(dst)/4, len(src)/2) {
-		h := le.Uint16(src[2*i:2*i+2])
+		h := le.Uint16(src[2*i : 2*i+2])
 		b := widenNormalF16(h)
 		if !normal(h) {
 			b = widenF16(h)
@@ -50,7 +50,7 @@ func f16ToF32(dst, src []byte) {
 // f16ToBF16 is dst[i] = bfloat16(src[i]).
 func f16ToBF16(dst, src []byte) {
 	for i := range min(len(dst)/2, len(src)/2) {
-		h := le.Uint16(src[2*i:2*i+2])
+		h := le.Uint16(src[2*i : 2*i+2])
 		b := widenNormalF16(h)
 		if !normal(h) {
 			b = widenF16(h)

@@ -68,7 +68,7 @@ func f32ToF64(dst, src []byte) {
 // f32ToF16 is dst[i] = float16(src[i]).
 func f32ToF16(dst, src []byte) {
 	for i := range min(len(dst)/2, len(src)/4) {
-		b := le.Uint32(src[4*i:4*i+4])
+		b := le.Uint32(src[4*i : 4*i+4])
 		h := narrowNormalF16(b)
 		if !normalF16(b) {
 			h = narrowF16(b)

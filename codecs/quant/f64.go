@@ -40,7 +40,7 @@ func f64ToF32(dst, src []byte) {
 // f64ToF16 is dst[i] = float16(src[i]), rounded once.
 func f64ToF16(dst, src []byte) {
 	for i := range min(len(dst)/2, len(src)/8) {
-		b := odd(le.Uint64(src[8*i:8*i+8]))
+		b := odd(le.Uint64(src[8*i : 8*i+8]))
 		h := narrowNormalF16(b)
 		if !normalF16(b) {
 			h = narrowF16(b)

@@ -5,14 +5,10 @@ import "golang.org/x/sys/cpu"
 //go:generate go -C _asm run . -pkg quant -out ../kernels_amd64.s -stubs ../kernels_amd64.go
 
 func best() tier {
-	x := &cpu.X86
-	switch {
-	case !x.HasAVX2 || !x.HasF16C:
-		return generic
-	case !x.HasAVX512F || !x.HasAVX512BW || !x.HasAVX512DQ || !x.HasAVX512VL:
+	if cpu.X86.HasAVX2 && cpu.X86.HasF16C {
 		return avx2
 	}
-	return avx512
+	return generic
 }
 
 func kernels(t tier) map[string]vector {
