@@ -1,6 +1,8 @@
 package cache
 
 import (
+	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -55,7 +57,7 @@ func (r *readers) note(off, n int64) *reader {
 	switch {
 	case i < r.n:
 		now = r.list[i]
-		now.run += n
+		now.run += max(0, off+n-now.next) // what is read again leads nowhere
 		now.next = max(now.next, off+n)
 	default:
 		if r.n < len(r.list) {
@@ -78,20 +80,37 @@ func (r *reader) window() int64 {
 	return min(r.run, windowMost)
 }
 
-// note records a request of a reader, with e.mu held.
-func (e *Entry) note(off, n int64) {
-	e.reading.note(off, n)
+// note records a request of a reader, with e.mu held, and returns in which pieces to compute what it lacks.
+func (e *Entry) note(off, n int64) (piece int64) {
+	piece = requestPiece
+	if e.reading.note(off, n).window() >= keptPiece {
+		piece = e.piece()
+	}
+	if off+n > head {
+		e.body = true
+	}
 	if e.eager {
-		return
+		return piece
 	}
 	e.reading.seen.add(off/pieceAlign*pieceAlign, min(roundUp(off+n, pieceAlign), e.size))
 	if seen := e.reading.seen.total; seen >= min(eagerBytes, max(e.size/eagerShare, head)) {
 		e.eager = true
 		e.reading.seen = ranges{}
 	}
-	if off+n > head {
-		e.body = true
+	return piece
+}
+
+// keeps reports whether what is computed goes to the disk, as far as one knows, with e.mu held.
+func (e *Entry) keeps() bool {
+	return e.part != nil || e.body && !e.built && !time.Now().Before(e.again)
+}
+
+// piece is how much is computed at a time of what is read or filled in order, with e.mu held.
+func (e *Entry) piece() int64 {
+	if e.slow || !e.keeps() {
+		return keptPiece
 	}
+	return segment
 }
 
 func roundUp(n, to int64) int64 { return (n + to - 1) / to * to }
@@ -167,13 +186,17 @@ func grains(f *layout.File, off int64, s span) span {
 	return s
 }
 
-// request starts the computation of what is missing of lo to hi, in pieces, with e.mu held.
+// request starts the computation of what is missing of lo to hi, in pieces, as far as there is a turn for it, with
+// e.mu held.
 func (e *Entry) request(lo, hi, piece int64) error {
-	for at, ok := e.missing(lo, hi); ok; at, ok = e.missing(at, hi) {
+	for at, ok := e.missing(lo, hi); ok && len(e.flights) < e.turns.most(e); at, ok = e.missing(at, hi) {
 		from := at / pieceAlign * pieceAlign
 		to := min(roundUp(hi, pieceAlign), from+piece)
-		if from == 0 {
+		switch {
+		case from == 0:
 			to = max(to, firstPiece)
+		case piece >= keptPiece:
+			to = at/piece*piece + piece
 		}
 		s := e.cut(at, from, to)
 		if fl := e.launch(s.lo, s.hi, false); fl.err != nil {
@@ -184,6 +207,48 @@ func (e *Entry) request(lo, hi, piece int64) error {
 	return nil
 }
 
+// turns are the readers who wait until a computation of their file ends, because enough are under way: for the
+// processors, for the disk, whose speed the memory would else have to make up for.
+type turns struct{ queue []chan struct{} }
+
+// most is the number of computations at a time. Those of a slow source cost little.
+func (t *turns) most(e *Entry) int {
+	if e.slow {
+		return max(16, 2*e.c.gate.width)
+	}
+	return 2 * e.c.gate.width
+}
+
+// wait is for a turn, with e.mu held, which it gives up meanwhile.
+func (t *turns) wait(ctx context.Context, e *Entry) error {
+	ready := make(chan struct{})
+	t.queue = append(t.queue, ready)
+	e.mu.Unlock()
+	var err error
+	select {
+	case <-ready:
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-e.c.ctx.Done():
+		err = errClosed
+	}
+	e.mu.Lock()
+	if err != nil {
+		t.queue = slices.DeleteFunc(t.queue, func(o chan struct{}) bool { return o == ready })
+		t.next(e)
+	}
+	return err
+}
+
+// next lets one reader go on if there is a turn, with e.mu held. Who had one calls it when it was used, or was not
+// needed.
+func (t *turns) next(e *Entry) {
+	if len(t.queue) > 0 && len(e.flights) < t.most(e) {
+		close(t.queue[0])
+		t.queue = slices.Delete(t.queue, 0, 1)
+	}
+}
+
 // pump starts what is to be computed ahead of readers, with e.mu held. It is called whenever that may have changed: at
 // a request, and at the end of each computation.
 func (e *Entry) pump() {
@@ -191,15 +256,11 @@ func (e *Entry) pump() {
 		e.giveSlot()
 		return
 	}
-	width, piece := e.c.gate.width, int64(segment)
+	width, piece, kept := e.c.gate.width, e.piece(), e.keeps()
 	if e.slow {
 		width = 1
 	}
-	kept := e.part != nil || e.body && !e.built && !time.Now().Before(e.again)
-	if !kept || e.slow {
-		piece = keptPiece
-	}
-	for e.ahead < width {
+	for e.ahead < width && len(e.flights) <= width { // one more may be on its way to the disk
 		s, ok := e.next(piece, kept)
 		if !ok || e.launch(s.lo, s.hi, true).err != nil {
 			break

@@ -147,7 +147,7 @@ func Open(o Options) (*Cache, error) {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	room := int64(min(max(3*budget/2, workers*segment), 64<<20))
+	room := int64(min(max(budget, workers*segment), 4*budget))
 	c.gate = newGate(room, workers)
 	c.buffers.limit = room
 	c.slots.free = o.Fills

@@ -61,6 +61,7 @@ type Entry struct {
 	recent   []*flight // computed, and in memory alone
 	ahead    int       // flights that nobody waits for
 	reading  readers
+	turns    turns
 	body     bool  // more than the head was asked for: worth a part
 	eager    bool  // enough was read that all of it shall be filled
 	cursor   int64 // where the fill goes on
@@ -153,29 +154,37 @@ func (e *Entry) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 // read fills p from the sealed file, from what is filled, or from what is computed for it.
 func (e *Entry) read(ctx context.Context, p []byte, off int64) error {
 	e.c.active()
-	first := true
-	missed := false
+	piece := int64(0) // not noted yet
+	missed, waited := false, false
 	for len(p) > 0 {
 		e.probe(false)
 		e.mu.Lock()
-		if first && e.data == nil {
-			e.note(off, int64(len(p)))
+		if piece == 0 && e.data == nil {
+			piece = e.note(off, int64(len(p)))
 		}
 		h, fl, n, err := e.locate(off, int64(len(p)))
+		full := false
 		if err == nil && h == nil && fl == nil {
 			missed = true
-			err = e.request(off, off+int64(len(p)), requestPiece)
-			fl = e.flying(off)
-			if fl != nil {
+			err = e.request(off, off+int64(len(p)), piece)
+			if fl = e.flying(off); fl != nil {
 				fl.hold()
 				n = min(int64(len(p)), fl.hi-off)
 			}
+			full = fl == nil
 		}
-		if first && e.data == nil {
+		if waited {
+			e.turns.next(e)
+			waited = false
+		}
+		if e.data == nil {
 			e.pump()
 		}
+		if err == nil && full {
+			err = e.turns.wait(ctx, e)
+			waited = true
+		}
 		e.mu.Unlock()
-		first = false
 		if err != nil {
 			return err
 		}
@@ -256,6 +265,7 @@ func (e *Entry) lost(h *handle, err error) {
 	case e.data == h && e.sealed:
 		e.c.log.Warn("a cached file is bad and computed anew", "path", e.name, "id", e.id, "error", err)
 		e.giveUp()
+		e.body, e.eager = true, true
 		e.c.ledger.forget(e.id)
 		if _, err := removeSealed(e.c.disk, e.id, true); err != nil {
 			e.c.log.Warn("a bad cached file could not be removed", "id", e.id, "error", err)

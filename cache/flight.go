@@ -189,6 +189,7 @@ func (e *Entry) written(fl *flight, p *part) {
 func (e *Entry) remove(fl *flight) {
 	if i := slices.Index(e.flights, fl); i >= 0 {
 		e.flights = slices.Delete(e.flights, i, i+1)
+		e.turns.next(e)
 	}
 }
 

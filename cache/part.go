@@ -81,6 +81,9 @@ type part struct {
 	h    *handle
 	done atomic.Int64 // bytes written
 
+	// writing lets one write at a time: the kernel does so too, by a lock that those who wait for it spin on.
+	writing sync.Mutex
+
 	mu     sync.Mutex // guards the rest
 	name   string
 	sums   []uint32 // of each block
@@ -122,7 +125,10 @@ const flushEvery = 8 << 20
 
 // write puts bytes at their place. Each byte is written once. begin is called for goroutines.
 func (p *part) write(b []byte, off int64, begin func(func()) bool) error {
-	if n, err := p.h.WriteAt(b, off); err != nil || n < len(b) {
+	p.writing.Lock()
+	n, err := p.h.WriteAt(b, off)
+	p.writing.Unlock()
+	if err != nil || n < len(b) {
 		if err == nil {
 			err = fs.ErrInvalid
 		}

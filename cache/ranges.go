@@ -63,5 +63,5 @@ func (r *ranges) gap(off int64) span {
 // overlaps reports whether a byte of lo to hi is in the set.
 func (r *ranges) overlaps(lo, hi int64) bool {
 	i := r.at(lo)
-	return i < len(r.list) && r.list[i].lo < hi
+	return lo < hi && i < len(r.list) && r.list[i].lo < hi
 }
