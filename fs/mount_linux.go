@@ -28,6 +28,25 @@ type Server struct {
 	mu sync.Mutex // one Unmount at a time
 }
 
+// Check refuses, as Mount does, what cannot be mounted, so that nothing needs to be made for it: only Mountpoint,
+// StoreDir, CacheDir and AllowOther are looked at. A dead mount of ours is lifted from the mount point. point is the
+// mount point as the mount table will name it.
+func Check(o Options) (point string, err error) {
+	if point, err = resolve(o.Mountpoint); err != nil {
+		return "", err
+	}
+	if err := apart(point, o.StoreDir, o.CacheDir); err != nil {
+		return "", err
+	}
+	if err := ready(point); err != nil {
+		return "", err
+	}
+	if o.AllowOther {
+		return point, OtherUsers()
+	}
+	return point, nil
+}
+
 // Mount shows a tree at a mount point and returns when it answers. Errors are *fault.Error: Usage for a mount point
 // that cannot be one, Denied and Tool for what the machine lacks.
 //
@@ -44,20 +63,9 @@ func mount(o Options, trees forest, cache keeper) (*Server, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	point, err := resolve(o.Mountpoint)
+	point, err := Check(o)
 	if err != nil {
 		return nil, err
-	}
-	if err := apart(point, o.StoreDir, o.CacheDir); err != nil {
-		return nil, err
-	}
-	if err := ready(point); err != nil {
-		return nil, err
-	}
-	if o.AllowOther {
-		if err := otherUsers(); err != nil {
-			return nil, err
-		}
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	root, err := trees.Root(ctx)

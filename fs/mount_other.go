@@ -21,6 +21,15 @@ func unsupported() error {
 // Mount fails as fault.Unsupported: mounts need Linux.
 func Mount(Options) (*Server, error) { return nil, unsupported() }
 
+// Check fails as fault.Unsupported: mounts need Linux.
+func Check(Options) (string, error) { return "", unsupported() }
+
+// Detach fails as fault.Unsupported: mounts need Linux.
+func Detach(string, bool) error { return unsupported() }
+
+// OtherUsers is nil.
+func OtherUsers() error { return nil }
+
 // ProbePassthrough fails as fault.Unsupported: passthrough needs Linux.
 func ProbePassthrough(string) error { return unsupported() }
 

@@ -168,6 +168,21 @@ func lift(point string, detached bool) error {
 	return nil
 }
 
+// Detach unmounts what another process of ours serves at a point, as the mount table names it: without a look at the
+// mount, which may hang. ErrBusy is in the chain of its error when files are in use; with lazy that is no obstacle.
+func Detach(point string, lazy bool) error {
+	switch err := lift(point, lazy); {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EBUSY):
+		return fault.In(point, &fault.Error{Kind: fault.Usage, Off: -1, Reason: "the mount is in use", Err: ErrBusy})
+	case fault.KindOf(err) != fault.Unknown:
+		return fault.In(point, err)
+	default:
+		return fault.In(point, fault.New(fault.Denied, "the unmount failed: %w", err))
+	}
+}
+
 // fusermount is the program by which an ordinary user mounts.
 func fusermount() (string, error) {
 	for _, name := range []string{"fusermount3", "/bin/fusermount3", "/usr/bin/fusermount3", "fusermount"} {
@@ -178,8 +193,8 @@ func fusermount() (string, error) {
 	return "", fault.New(fault.Tool, "fusermount3 is not installed, and only root mounts without it").Remedied("install the package fuse3")
 }
 
-// otherUsers checks that an ordinary user may let others use the mount.
-func otherUsers() error { return otherUsersBy("/etc/fuse.conf") }
+// OtherUsers checks that this user may let others use a mount: root may, others if fuse.conf says so.
+func OtherUsers() error { return otherUsersBy("/etc/fuse.conf") }
 
 func otherUsersBy(conf string) error {
 	if os.Geteuid() == 0 {
