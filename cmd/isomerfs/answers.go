@@ -85,12 +85,41 @@ func (s *session) ls(ctx context.Context, path string, found func(listed) error)
 	if err != nil {
 		return err
 	}
+	return s.files(ctx, node, func(n *tree.Node) error { return found(s.listed(n)) })
+}
+
+// lsOf is ls of one stored file and what can be made of it alone.
+func (s *session) lsOf(ctx context.Context, stored string, found func(listed) error) error {
+	file, err := s.tree.Resolve(ctx, stored)
+	if err != nil {
+		return err
+	}
+	if err := found(s.listed(file)); err != nil {
+		return err
+	}
+	return s.files(ctx, s.tree.Version(file), func(n *tree.Node) error {
+		if n.File.Source != nil && n.Path == file.Path {
+			return nil
+		}
+		if made, err := s.tree.MadeOf(ctx, n, file); err != nil || !made {
+			return err
+		}
+		return found(s.listed(n))
+	})
+}
+
+// files visits every stored file and every view at and below a node.
+func (s *session) files(ctx context.Context, node *tree.Node, visit func(*tree.Node) error) error {
 	return s.tree.Walk(ctx, node, func(n *tree.Node) error {
 		if n.Kind != tree.Regular || n.File == nil || n.File.Document != nil {
 			return nil
 		}
-		return found(listed{n.Path, n.Attr.Size, n.File.Exact, s.stateOf(n.File)})
+		return visit(n)
 	})
+}
+
+func (s *session) listed(n *tree.Node) listed {
+	return listed{n.Path, n.Attr.Size, n.File.Exact, s.stateOf(n.File)}
 }
 
 func (s *session) stateOf(f *tree.File) string {

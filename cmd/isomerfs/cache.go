@@ -2,8 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -37,7 +36,7 @@ removed is converted again when it is read.`,
 	cmd.PersistentFlags().StringVar(&dir, "cache-dir", "", "the folder (as for mount)")
 	where := func() (string, error) {
 		if dir != "" {
-			return dir, nil
+			return filepath.Abs(dir)
 		}
 		s, err := loadSettings(nil)
 		if err != nil {
@@ -53,7 +52,7 @@ func cacheLs(where func() (string, error)) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: "the files in the cache",
-		Args:  arguments(0, 0, ""),
+		Args:  arguments(0),
 	}
 	f := formatFlags(cmd, "the names")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -85,7 +84,7 @@ func cacheRm(where func() (string, error)) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rm NAME...",
 		Short: "remove files from the cache, by the names that cache ls gives",
-		Args:  arguments(1, -1, "a name, as cache ls gives it"),
+		Args:  arguments(-1, "NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir, err := where()
 			if err != nil {
@@ -105,7 +104,7 @@ func cacheVerify(where func() (string, error)) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "whether each file in the cache is still what was sealed",
-		Args:  arguments(0, 0, ""),
+		Args:  arguments(0),
 	}
 	f := formatFlags(cmd, "the names")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -158,20 +157,17 @@ func verifyCache(ctx context.Context, dir string, f *format) error {
 
 func cachePrune(where func() (string, error)) *cobra.Command {
 	return &cobra.Command{
-		Use:   "prune",
+		Use:   "prune [STORE...]",
 		Short: "remove what no stored file leads to any more",
-		Args:  arguments(0, 0, ""),
+		Long: `Removes the files that nothing in the stores leads to: in those whose mounts use the cache now, and
+in each STORE that is named. What killed daemons have left behind goes in any case.`,
+		Args: arguments(-1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir, err := where()
 			if err != nil {
 				return err
 			}
-			freed, err := prune(cmd.Context(), dir)
-			if err != nil {
-				return placed(dir, err)
-			}
-			_, err = fmt.Fprintf(os.Stderr, "isomerfs: %s freed in %s\n", size(freed), dir)
-			return err
+			return prune(cmd.Context(), dir, args)
 		},
 	}
 }

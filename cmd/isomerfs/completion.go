@@ -22,7 +22,7 @@ func completionCommand() *cobra.Command {
 		ValidArgs:             shells,
 		DisableFlagsInUseLine: true,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if err := arguments(1, 1, "a shell ("+strings.Join(shells, ", ")+")")(cmd, args); err != nil {
+			if err := arguments(1, "SHELL")(cmd, args); err != nil {
 				return err
 			}
 			if !slices.Contains(shells, args[0]) {

@@ -34,7 +34,7 @@ the stored one, or else the first that FORMAT has.`,
 		Example: `  isomerfs convert model.safetensors --to safetensors/fp16 -o half.safetensors
   isomerfs convert /srv/models/resnet50 --to npy -o arrays
   isomerfs convert model.safetensors --to safetensors/bf16 -o - | ssh host 'cat > model.safetensors'`,
-		Args: arguments(1, 1, "a model"),
+		Args: arguments(1, "SRC"),
 	}
 	cmd.Flags().StringVarP(&to, "to", "t", "", "the view, such as safetensors/fp16 (see isomerfs formats)")
 	cmd.Flags().StringVarP(&out, "output", "o", "", `the file or folder to make, or "-" for stdout`)
@@ -43,7 +43,7 @@ the stored one, or else the first that FORMAT has.`,
 		if to == "" {
 			return misuse(cmd, "--to is missing: a view such as safetensors/fp16")
 		}
-		if name, _, _ := strings.Cut(to, "/"); !slices.ContainsFunc(views.Table, func(v views.View) bool { return v.Name == name }) {
+		if name, _, _ := strings.Cut(to, "/"); !hasView(name) {
 			return misuse(cmd, "--to %s: there is no format %q, only %s", to, name, strings.Join(viewNames(), ", "))
 		}
 		return convert(cmd.Context(), args[0], to, out, quiet)
@@ -124,7 +124,7 @@ func defaultOut(view *tree.Node, files []output, single bool) string {
 		return files[0].node.Name
 	}
 	parts := strings.Split(view.Path, "/")
-	if n := len(parts); n >= 2 && slices.ContainsFunc(views.Table, func(v views.View) bool { return v.Name == parts[n-2] }) {
+	if n := len(parts); n >= 2 && hasView(parts[n-2]) {
 		return parts[n-2] + "-" + parts[n-1]
 	}
 	return view.Name
@@ -229,12 +229,21 @@ func hasPrecisions(format string) bool {
 	return slices.ContainsFunc(views.Table, func(v views.View) bool { return v.Name == format && v.Precisions != nil })
 }
 
-// outputs are the files of a view.
+// outputs are the files of a view: where one stored file was named, those that are made of it alone.
 func (t *target) outputs(ctx context.Context, view *tree.Node) ([]output, error) {
+	var of *tree.Node
+	if t.stored != "" {
+		var err error
+		if of, err = t.tree.Resolve(ctx, t.stored); err != nil {
+			return nil, err
+		}
+	}
 	var files []output
-	err := t.tree.Walk(ctx, view, func(n *tree.Node) error {
-		if n.Kind != tree.Regular {
-			return nil
+	err := t.files(ctx, view, func(n *tree.Node) error {
+		if of != nil {
+			if made, err := t.tree.MadeOf(ctx, n, of); err != nil || !made {
+				return err
+			}
 		}
 		file, err := bytesOf(ctx, n)
 		if err != nil {
@@ -250,9 +259,19 @@ func (t *target) outputs(ctx context.Context, view *tree.Node) ([]output, error)
 		return nil, err
 	}
 	if len(files) == 0 {
-		return nil, fault.New(fault.Absent, "the view has no files")
+		return nil, fault.New(fault.Absent, "nothing is made of it in %s", view.Path)
 	}
-	if name, _, _ := strings.Cut(files[0].path, "/"); len(files) == 1 && name == files[0].path {
+	if of != nil { // the folders of its own that it has beside other models
+		for dir, _, ok := strings.Cut(files[0].path, "/"); ok; dir, _, ok = strings.Cut(files[0].path, "/") {
+			if slices.ContainsFunc(files, func(f output) bool { return !strings.HasPrefix(f.path, dir+"/") }) {
+				break
+			}
+			for i := range files {
+				files[i].path = strings.TrimPrefix(files[i].path, dir+"/")
+			}
+		}
+	}
+	if len(files) == 1 && !strings.Contains(files[0].path, "/") {
 		files[0].path = ""
 	}
 	return files, nil

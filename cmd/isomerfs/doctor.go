@@ -30,7 +30,7 @@ func doctorCommand() *cobra.Command {
 		Use:     "doctor",
 		Short:   "whether this host has what mounts need, each line with its fix",
 		GroupID: groupHost,
-		Args:    arguments(0, 0, ""),
+		Args:    arguments(0),
 	}
 	f := formatFlags(cmd, "the names of the checks")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return doctor(cmd.Context(), f) }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -25,16 +26,6 @@ func examine(ctx context.Context, s *settings) []checked {
 	}
 }
 
-// existingParent is the deepest folder of a path that is there.
-func existingParent(path string) string {
-	for {
-		if info, err := os.Stat(path); err == nil && info.IsDir() || path == filepath.Dir(path) {
-			return path
-		}
-		path = filepath.Dir(path)
-	}
-}
-
 func examineFuse() checked {
 	const name = "/dev/fuse"
 	file, err := os.OpenFile(name, os.O_RDWR, 0)
@@ -50,10 +41,12 @@ func examineFuse() checked {
 
 func examineFusermount() checked {
 	const name = "fusermount3"
-	switch path, err := fusermount(); {
-	case err == nil:
-		return fine(name, "%s", path)
-	case os.Geteuid() == 0:
+	for _, name := range []string{name, "/usr/bin/" + name, "/bin/" + name} { // PATH may be unset
+		if path, err := exec.LookPath(name); err == nil {
+			return fine(name, "%s", path)
+		}
+	}
+	if os.Geteuid() == 0 {
 		return fine(name, "is not installed; root mounts without it")
 	}
 	return wrong(name, "is not installed", "Install it: apt install fuse3, dnf install fuse3, apk add fuse3")
@@ -99,7 +92,7 @@ func examineCache(dir, disk string) checked {
 
 func examineOthers() checked {
 	const name = "allow_other"
-	if err := othersAllowed(); err != nil {
+	if err := isofs.OtherUsers(); err != nil {
 		c := fine(name, "%s", fault.Reason(err))
 		c.Fix = given("Only for mounts that other users shall read: " + fault.Remedy(err))
 		return c

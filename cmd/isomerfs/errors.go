@@ -97,3 +97,8 @@ func placed(path string, err error) error {
 	}
 	return fault.In(path, fault.New(kind, "%w", reason))
 }
+
+// replaced is an error about a path in the tree as one about the path that was given.
+func replaced(given string, err error) error {
+	return &fault.Error{Kind: fault.KindOf(err), Path: given, Off: -1, Reason: fault.Reason(err), Remedy: fault.Remedy(err), Err: err}
+}

@@ -13,7 +13,7 @@ func formatsCommand() *cobra.Command {
 		Use:     "formats",
 		Short:   "what can be made of what, and what is lost",
 		GroupID: groupModel,
-		Args:    arguments(0, 0, ""),
+		Args:    arguments(0),
 	}
 	f := formatFlags(cmd, "FROM TO/PRECISION")
 	cmd.RunE = func(*cobra.Command, []string) error {

@@ -18,7 +18,7 @@ func layoutCommand() *cobra.Command {
 		Short:   "the spans of a view: where each of its bytes comes from",
 		GroupID: groupModel,
 		Example: `  isomerfs layout /srv/models/resnet50/v3/safetensors/fp16/model.safetensors`,
-		Args:    arguments(1, 1, "a path"),
+		Args:    arguments(1, "PATH"),
 	}
 	f := formatFlags(cmd, "the stored files that the bytes come from")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return spans(cmd.Context(), args[0], f) }

@@ -15,7 +15,7 @@ func lsCommand() *cobra.Command {
 		Example: `  isomerfs ls /srv/models                     everything a mount of the store would show
   isomerfs ls /srv/models/resnet50/v3         one version
   isomerfs ls model.safetensors               what can be made of a file`,
-		Args: arguments(0, 1, "a store or a path"),
+		Args: arguments(1),
 	}
 	f := formatFlags(cmd, "the paths")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -49,7 +49,10 @@ func ls(ctx context.Context, path string, f *format) error {
 			return []string{e.Path, about + size(e.Size), e.State}
 		},
 	}
-	if t.daemon != nil { // it knows what is ready
+	switch {
+	case t.stored != "":
+		err = t.lsOf(ctx, t.stored, rows.add)
+	case t.daemon != nil: // it knows what is ready
 		err = t.daemon.ask(ctx, "ls", t.path, func(raw json.RawMessage) error {
 			var e listed
 			if err := json.Unmarshal(raw, &e); err != nil {
@@ -57,7 +60,7 @@ func ls(ctx context.Context, path string, f *format) error {
 			}
 			return rows.add(e)
 		})
-	} else {
+	default:
 		err = t.ls(ctx, t.path, rows.add)
 	}
 	if err != nil && rows.rows == 0 {

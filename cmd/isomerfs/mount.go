@@ -1,14 +1,12 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -32,7 +30,7 @@ Each option may be given as -o NAME=VALUE, as --NAME VALUE, as a variable ISOMER
 		Example: `  isomerfs mount /srv/models /mnt/models
   isomerfs mount ~/.cache/huggingface/hub ~/models -o cache_size=200G
   isomerfs mount /srv/models /mnt/models -o allow_other,cache_dir=/scratch/isomerfs`,
-		Args: arguments(2, 2, "a store and a mount point"),
+		Args: arguments(2, "STORE", "MOUNTPOINT"),
 	}
 	front := cmd.Flags().BoolP("foreground", "f", false, "stay in front; SIGTERM and SIGINT unmount")
 	given := settingsFlags(cmd)
@@ -64,49 +62,40 @@ type mounting struct {
 	background bool
 }
 
-// place is where things lie on this host, checked.
-type places struct {
-	store string // its folder, without links
-	point string // likewise
-}
+// places are where things lie on this host, checked: absolute and without links.
+type places struct{ store, point string }
 
-// check refuses what can't be mounted, and lifts a dead mount of ours from the mount point.
-func (m *mounting) check(ctx context.Context) (places, error) {
+// check refuses what can't be mounted before anything is made for it, and lifts a dead mount of ours from the mount
+// point.
+func (m *mounting) check() (places, error) {
 	var p places
 	if m.verify != "structure" {
 		return p, fault.In("verify="+m.verify, fault.New(fault.Unsupported, "this level is not built yet").Remedied("use verify=structure"))
 	}
-	if m.allowOther {
-		if err := othersAllowed(); err != nil {
-			return p, err
-		}
-	}
 	var err error
 	if p.store, err = folder(strings.TrimPrefix(m.store, "isomerfs:"), "the store"); err != nil {
-		if _, whole := folder(m.store, "the store"); whole != nil { // a folder may be called so
+		if p.store, err = folder(m.store, "the store"); err != nil { // a folder may be called so
 			return p, err
 		}
-		p.store, _ = folder(m.store, "the store")
 	}
-	if err := lift(ctx, m.point); err != nil {
+	p.point, err = isofs.Check(isofs.Options{Mountpoint: m.point, StoreDir: p.store, CacheDir: m.cacheDir, AllowOther: m.allowOther})
+	if err != nil {
 		return p, err
 	}
-	if p.point, err = folder(m.point, "the mount point"); err != nil {
-		return p, err
-	}
-	if err := unmounted(p.point); err != nil {
-		return p, err
-	}
-	if within(p.point, p.store) {
-		return p, fault.In(p.point, fault.New(fault.Denied, "the mount point lies in the store %s", p.store).Remedied("mount outside the store"))
-	}
-	if within(p.store, p.point) {
-		return p, fault.In(p.point, fault.New(fault.Denied, "the store %s lies in the mount point, which would hide it", p.store).Remedied("mount elsewhere"))
-	}
-	if within(realAsFarAsThere(m.cacheDir), p.point) {
-		return p, fault.In(p.point, fault.New(fault.Denied, "the cache %s lies in the mount point, which would hide it", m.cacheDir).Remedied("mount elsewhere, or give another cache_dir"))
+	if disk, err := filepath.EvalSymlinks(existingParent(m.cacheDir)); err == nil && (disk == p.point || strings.HasPrefix(disk, p.point+"/")) {
+		return p, fault.In(p.point, fault.New(fault.Denied, "a mount here would hide the cache, %s", m.cacheDir).Remedied("mount elsewhere, or give another cache_dir"))
 	}
 	return p, nil
+}
+
+// existingParent is the deepest folder of a path that is there.
+func existingParent(path string) string {
+	for {
+		if info, err := os.Stat(path); err == nil && info.IsDir() || path == filepath.Dir(path) {
+			return path
+		}
+		path = filepath.Dir(path)
+	}
 }
 
 // folder is the path of an existing folder, without links.
@@ -135,63 +124,4 @@ func bareError(err error) error {
 		return at.Err
 	}
 	return err
-}
-
-// realAsFarAsThere is a path without links, as far as it exists.
-func realAsFarAsThere(path string) string {
-	rest := ""
-	for at := path; ; at = filepath.Dir(at) {
-		if real, err := filepath.EvalSymlinks(at); err == nil {
-			return filepath.Join(real, rest)
-		}
-		if at == filepath.Dir(at) {
-			return path
-		}
-		rest = filepath.Join(filepath.Base(at), rest)
-	}
-}
-
-// lift unmounts a mount of ours at point whose daemon has died. A living one, or one that hangs, is refused.
-func lift(ctx context.Context, point string) error {
-	for range 8 { // mounts may be stacked
-		all, err := mounts()
-		if err != nil {
-			return err
-		}
-		m, rest, ok := inMount(all, point)
-		if !ok {
-			return nil
-		}
-		if rest != "" {
-			return fault.In(point, fault.New(fault.Denied, "the mount point lies in the mount of isomerfs at %s", m.point).Remedied("mount elsewhere"))
-		}
-		switch err := isofs.Answers(m.point); {
-		case errors.Is(err, syscall.ENOTCONN), errors.Is(err, syscall.ECONNABORTED):
-			if err := detach(ctx, m.point, true); err != nil {
-				return err
-			}
-		case errors.Is(err, fault.Timeout):
-			return fault.In(point, err)
-		default:
-			return fault.In(point, fault.New(fault.Denied, "%s is mounted there already", m.source).Remedied("isomerfs umount %s takes it away", m.point))
-		}
-	}
-	return nil
-}
-
-// othersAllowed refuses allow_other where an ordinary user may not have it.
-func othersAllowed() error {
-	if os.Geteuid() == 0 {
-		return nil
-	}
-	const conf = "/etc/fuse.conf"
-	text, err := os.ReadFile(conf)
-	if err == nil {
-		for line := range strings.SplitSeq(string(text), "\n") {
-			if strings.TrimSpace(line) == "user_allow_other" {
-				return nil
-			}
-		}
-	}
-	return fault.In("allow_other", fault.New(fault.Denied, "%s does not allow it to ordinary users", conf).Remedied("add the line user_allow_other to %s", conf))
 }

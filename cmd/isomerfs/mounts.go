@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
+
+	"github.com/isomerfs/isomerfs/fault"
 )
 
 // fsType is the type of our mounts in the mount table.
@@ -64,6 +66,19 @@ func mountAt(all []mount, point string) (mount, bool) {
 
 // tree is the path in the tree of what stands at rest below the mount point.
 func (m mount) tree(rest string) string { return strings.Trim(path.Join(m.root, rest), "/") }
+
+// deviceOf is the device number of the topmost mount at a point.
+func deviceOf(point string) (string, error) {
+	all, err := mounts()
+	if err != nil {
+		return "", err
+	}
+	m, ok := mountAt(all, point)
+	if !ok {
+		return "", fault.In(point, fault.New(fault.Absent, "the mount table does not show the mount"))
+	}
+	return m.device, nil
+}
 
 // inMount finds the mount that a path lies in, and the rest of the path below the mount point. Symlinks are resolved
 // on the way there, and nothing in or at a mount is touched: its daemon may hang.

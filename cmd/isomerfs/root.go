@@ -84,16 +84,14 @@ func helpCommand() *cobra.Command {
 	}
 }
 
-// arguments checks how many there are: at least min, at most max (-1: any number). what names them in the message.
-func arguments(min, max int, what string) cobra.PositionalArgs {
+// arguments checks that those with names are given, and at most max in all (-1: any number).
+func arguments(max int, names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
-		case len(args) < min && len(args) == 0:
-			return misuse(cmd, "%s is missing", what)
-		case len(args) < min:
-			return misuse(cmd, "%s: there is only %s", what, args[0])
+		case len(args) < len(names):
+			return misuse(cmd, "%s is missing", names[len(args)])
 		case max == 0 && len(args) > 0:
-			return misuse(cmd, "%s is one argument too many: it takes none", args[0])
+			return misuse(cmd, "%s: the command takes no arguments", args[0])
 		case max > 0 && len(args) > max:
 			return misuse(cmd, "%s is one argument too many", args[max])
 		}

@@ -23,8 +23,8 @@ const defaultCacheSize = 50e9
 
 // How long the end may take: readers that hold files open get so long to let go, fills so long to stop.
 const (
-	graceOfReaders = 8 * time.Second
-	graceOfFills   = 4 * time.Second
+	graceOfReaders = 5 * time.Second
+	graceOfFills   = 6 * time.Second
 )
 
 // server is a mount as its own process sees it.
@@ -44,7 +44,7 @@ type server struct {
 // ends. After an error before ready nothing is mounted.
 func (m mounting) serve(ctx context.Context, ready func(string) error) error {
 	frugal()
-	at, err := m.check(ctx)
+	at, err := m.check()
 	if err != nil {
 		return err
 	}

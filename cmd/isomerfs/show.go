@@ -48,7 +48,7 @@ func showCommand() *cobra.Command {
 		Example: `  isomerfs show model.safetensors
   isomerfs show /srv/models/resnet50                                     its latest version
   isomerfs show /mnt/models/resnet50/v3/onnx/fp16/model.onnx --json`,
-		Args: arguments(1, 1, "a path"),
+		Args: arguments(1, "PATH"),
 	}
 	f := formatFlags(cmd, "the names of the tensors (of a store: the paths of the models)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return show(cmd.Context(), args[0], f) }
@@ -73,7 +73,7 @@ func show(ctx context.Context, path string, f *format) error {
 	}
 	s, err := t.tree.Model(ctx, node)
 	if err != nil {
-		return fault.In(t.given, err)
+		return replaced(t.given, err)
 	}
 	return newShown(s).print(f)
 }
@@ -96,7 +96,7 @@ func (t *target) showAll(ctx context.Context, root *tree.Node, f *format) error 
 	err := t.tree.Models(ctx, root, func(path string, s *tree.Shown, err error) error {
 		if err != nil {
 			failed++
-			tell(fault.In(path, err))
+			tell(replaced(path, err))
 			return nil
 		}
 		return rows.add(newShown(s))

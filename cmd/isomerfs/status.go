@@ -21,7 +21,7 @@ func statusCommand() *cobra.Command {
 		GroupID: groupMount,
 		Example: `  isomerfs status
   isomerfs status --watch=5s`,
-		Args: arguments(0, 0, ""),
+		Args: arguments(0),
 	}
 	f := formatFlags(cmd, "the mount points")
 	cmd.Flags().StringVarP(&watch, "watch", "w", "", "print again after TIME, until interrupted")

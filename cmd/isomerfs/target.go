@@ -13,6 +13,7 @@ import (
 	"github.com/isomerfs/isomerfs/fault"
 	"github.com/isomerfs/isomerfs/store"
 	"github.com/isomerfs/isomerfs/tree"
+	"github.com/isomerfs/isomerfs/views"
 )
 
 // target is what a PATH on the command line means: a place in a tree.
@@ -54,9 +55,9 @@ const (
 //     model, if it holds versions or model files; else a store. Commands that list what a mount shows (asMounted) take
 //     loose model files without anything that makes them one model as a store.
 //  4. With a rest, base is read as all that it could be, the likeliest first, and the first reading in which rest
-//     exists is taken. If there is none, the same is asked of the folders above base: a stored folder may bear the name
-//     of a view (a version with a folder onnx/ has views onnx/fp16/... all the same).
-//  5. If it exists nowhere, what base is by rule 3 gives the reason.
+//     exists is taken. If there is none, the same is asked of the folder above a base that bears the name of a view: a
+//     version that has a stored folder onnx/ has views onnx/fp16/... all the same.
+//  5. If it exists nowhere, the likeliest reading gives the reason.
 type locator struct {
 	settings *settings
 	mounts   []mount
@@ -102,32 +103,45 @@ func (l *locator) locate(ctx context.Context, given string, take taken) (*target
 	if file {
 		return l.plainFile(ctx, given, base, rest)
 	}
-	readings, err := l.readings(ctx, base, take)
-	if err != nil {
-		return nil, fault.In(given, err)
-	}
-	for dir, below := base, rest; below != ""; {
-		some, _ := l.readings(ctx, dir, take)
-		for _, o := range some {
-			if node, err := o.tree.Resolve(ctx, path.Join(o.at, below)); err == nil {
-				return o.target(given, node.Path), nil
+	var likeliest *opened
+	var below string
+	for dir, rest := base, rest; ; { // up from base
+		if name, _, _ := strings.Cut(rest, "/"); dir == base || hasView(name) {
+			readings, err := l.readings(ctx, dir, take)
+			if err != nil {
+				return nil, fault.In(given, err)
 			}
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
+			if likeliest == nil || likeliest.at == "" || dir != base && readings[0].at != "" {
+				likeliest, below = readings[0], rest
+			}
+			for _, o := range readings {
+				if rest == "" {
+					break
+				}
+				if node, err := o.tree.Resolve(ctx, path.Join(o.at, rest)); err == nil {
+					return o.target(given, node.Path), nil
+				}
+				if ctx.Err() != nil {
+					return nil, ctx.Err()
+				}
 			}
 		}
 		parent := filepath.Dir(dir)
-		if parent == dir || strings.Count(below, "/") > deepestStored {
+		if rest == "" || parent == dir || strings.Count(rest, "/") > deepestStored {
 			break
 		}
-		below, dir = path.Join(filepath.Base(dir), below), parent
+		rest, dir = path.Join(filepath.Base(dir), rest), parent
 	}
-	o := readings[0]
-	t := o.target(given, path.Join(o.at, rest))
-	if rest != "" && o.at == "" {
+	t := likeliest.target(given, path.Join(likeliest.at, below))
+	if below != "" && likeliest.at == "" {
 		t.missing = base
 	}
 	return t, nil
+}
+
+// hasView reports whether a folder of that name holds views.
+func hasView(name string) bool {
+	return slices.ContainsFunc(views.Table, func(v views.View) bool { return v.Name == name })
 }
 
 // deepestStored is how many elements of a view's path may exist as folders of the store before it is given up.

@@ -1,13 +1,16 @@
 package main
 
 import (
-	"context"
-	"path"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/isomerfs/isomerfs/fault"
+	isofs "github.com/isomerfs/isomerfs/fs"
 )
 
 func umountCommand() *cobra.Command {
@@ -19,14 +22,14 @@ func umountCommand() *cobra.Command {
 		GroupID: groupMount,
 		Example: `  isomerfs umount /mnt/models
   isomerfs umount --lazy /mnt/models          also under open files: they are served to their end`,
-		Args: arguments(1, 1, "a mount point"),
+		Args: arguments(1, "MOUNTPOINT"),
 	}
 	cmd.Flags().BoolVarP(&lazy, "lazy", "l", false, "take the mount away now, and end when the last open file is closed")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error { return umount(cmd.Context(), args[0], lazy) }
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return umount(args[0], lazy) }
 	return cmd
 }
 
-func umount(ctx context.Context, given string, lazy bool) error {
+func umount(given string, lazy bool) error {
 	all, err := mounts()
 	if err != nil {
 		return err
@@ -38,7 +41,14 @@ func umount(ctx context.Context, given string, lazy bool) error {
 	case rest != "":
 		return fault.In(given, fault.New(fault.Absent, "is no mount point, but lies in the mount at %s", m.point))
 	}
-	return detach(ctx, m.point, lazy)
+	if me := os.Geteuid(); me != 0 && me != m.uid {
+		return fault.In(m.point, fault.New(fault.Denied, "belongs to user %d, who may unmount it, as root may", m.uid))
+	}
+	err = isofs.Detach(m.point, lazy)
+	if errors.Is(err, isofs.ErrBusy) {
+		return busy(m.point)
+	}
+	return err
 }
 
 // busy is the refusal to unmount under open files.
@@ -50,8 +60,45 @@ func busy(point string) error {
 	return fault.In(point, f.Remedied("close them, or detach it now: isomerfs umount --lazy %s", point))
 }
 
-// within reports whether p is point or lies below it.
-func within(p, point string) bool {
-	p, point = path.Clean(p), path.Clean(point)
-	return p == point || point == "/" || strings.HasPrefix(p, point+"/")
+// usersOf lists processes that have something below point open, as far as we may see: at most five.
+func usersOf(point string) []string {
+	var users []string
+	folders, _ := filepath.Glob("/proc/[0-9]*")
+	for _, proc := range folders {
+		if !holds(proc, point) {
+			continue
+		}
+		name, _ := os.ReadFile(proc + "/comm")
+		users = append(users, fmt.Sprintf("%s (process %s)", printable(strings.TrimSpace(string(name))), filepath.Base(proc)))
+		if len(users) == 5 {
+			return append(users, "others")
+		}
+	}
+	return users
+}
+
+// holds reports whether a process stands in point, or has a file of it open or mapped. The links in /proc are read, not
+// followed: the mount is not asked.
+func holds(proc, point string) bool {
+	within := func(link string) bool {
+		to, err := os.Readlink(link)
+		return err == nil && (to == point || strings.HasPrefix(to, point+"/"))
+	}
+	for _, link := range []string{"cwd", "root", "exe"} {
+		if within(proc + "/" + link) {
+			return true
+		}
+	}
+	for _, folder := range []string{"fd", "map_files"} {
+		entries, err := os.ReadDir(proc + "/" + folder)
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			if within(filepath.Join(proc, folder, e.Name())) {
+				return true
+			}
+		}
+	}
+	return false
 }

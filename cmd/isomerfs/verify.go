@@ -29,7 +29,7 @@ computed anew each time. Exit code 1 when anything is broken or unsafe.`,
 		Example: `  isomerfs verify /srv/models
   isomerfs verify /mnt/models/resnet50/v3
   isomerfs verify model.safetensors`,
-		Args: arguments(1, 1, "a path or a store"),
+		Args: arguments(1, "PATH"),
 	}
 	f := formatFlags(cmd, "the paths")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return verify(cmd.Context(), args[0], f) }

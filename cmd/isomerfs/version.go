@@ -59,7 +59,7 @@ func versionCommand() *cobra.Command {
 		Use:     "version",
 		Short:   "the version of this program",
 		GroupID: groupHost,
-		Args:    arguments(0, 0, ""),
+		Args:    arguments(0),
 	}
 	f := formatFlags(cmd, "the version")
 	cmd.RunE = func(*cobra.Command, []string) error {

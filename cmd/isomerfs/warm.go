@@ -20,7 +20,7 @@ func warmCommand() *cobra.Command {
 PATH is printed on stdout once it is complete: sealed in the cache, or held in memory where it is small.`,
 		Example: `  isomerfs warm /mnt/models/resnet50/v3/safetensors/fp16/model.safetensors
   isomerfs warm /mnt/models/*/latest/onnx/fp16`,
-		Args: arguments(1, -1, "a path in a mount"),
+		Args: arguments(-1, "PATH"),
 	}
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "show no progress")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return warm(cmd.Context(), args, quiet) }
@@ -81,13 +81,8 @@ func warmOne(ctx context.Context, all []mount, path string, quiet bool) error {
 		bar.set(f.Done)
 		return nil
 	})
-	if err != nil {
-		return replaced(path, err)
+	if err != nil && ctx.Err() == nil {
+		err = replaced(path, err)
 	}
-	return nil
-}
-
-// replaced is an error of a daemon, which knows paths below its root, as one of the path that was given.
-func replaced(path string, err error) error {
-	return fault.In(path, &fault.Error{Kind: fault.KindOf(err), Off: -1, Reason: fault.Reason(err), Remedy: fault.Remedy(err), Err: err})
+	return err
 }

@@ -19,7 +19,7 @@ func whyCommand() *cobra.Command {
 		GroupID: groupModel,
 		Example: `  isomerfs why /mnt/models/resnet50/v3/onnx/fp16/model.onnx
   isomerfs why model.safetensors/onnx/fp16`,
-		Args: arguments(1, 1, "a path"),
+		Args: arguments(1, "PATH"),
 	}
 	f := formatFlags(cmd, "the reason")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
