@@ -69,12 +69,12 @@ func Open(path string, o Options) (Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	entries, err := readFolder(s.real)
+	l, err := s.listings.of(s.real)
 	if err != nil {
 		return nil, systemFault(path, err, fault.Absent)
 	}
 	s.top = place{kind: namespace, dir: s.real}
-	if p, ok := s.asModel(entries); ok {
+	if p, ok := s.asModel(l); ok {
 		s.fixed = &p
 	}
 	return s, nil
@@ -184,7 +184,7 @@ func (s *directory) dir(ctx context.Context, path string, asked bool) (*Dir, err
 		return nil, fault.In(path, err)
 	}
 	d := &Dir{Path: path, Real: p.dir, Model: p.kind != namespace}
-	n := note{path: path}
+	n := note{path: path, asked: asked}
 	folder := p.dir
 	if folder == "" {
 		folder = p.cache
@@ -232,13 +232,20 @@ func (s *directory) subjectOf(p place, folder string) subject {
 
 // sum tells whether two answers are the same.
 func (d *Dir) sum() [32]byte {
-	h := sha256.New()
-	fmt.Fprintf(h, "%t %q %q %q %q %v %o %d %d", d.Model, d.Names, d.Versions, d.Unsettled, d.Aliases, d.Real, d.Info.Mode, d.Info.UID, d.Info.GID)
-	return [32]byte(h.Sum(nil))
+	b := fmt.Appendf(nil, "%t %q %o %d %d", d.Model, d.Real, d.Info.Mode, d.Info.UID, d.Info.GID)
+	for _, names := range [][]string{d.Names, d.Versions, d.Unsettled} {
+		for _, name := range names {
+			b = append(append(b, name...), 0)
+		}
+		b = append(b, '/') // in no name
+	}
+	for _, a := range d.Aliases {
+		b = append(append(append(append(b, a.Name...), 0), a.Target...), 0)
+	}
+	return sha256.Sum256(b)
 }
 
 func (s *directory) fillNamespace(d *Dir, p place) error {
-	names := map[string]bool{}
 	if s.fixed != nil {
 		rest := strings.TrimPrefix(strings.TrimPrefix(s.fixed.path, p.path), "/")
 		first, _, _ := strings.Cut(rest, "/")
@@ -246,25 +253,24 @@ func (s *directory) fillNamespace(d *Dir, p place) error {
 		return nil
 	}
 	var links []string
-	if p.dir != "" {
+	if p.dir != "" && depth(p.path) < maxDepth {
 		l, err := s.listings.of(p.dir)
 		if err != nil {
 			return systemFault("", err, fault.Absent)
 		}
-		if depth(p.path) < maxDepth {
-			for _, name := range l.contents.folders {
-				if !l.inHub(name) {
-					names[name] = true
-				}
+		d.Names = make([]string, 0, len(l.contents.folders)+len(l.stems)+len(l.hub))
+		for _, name := range l.contents.folders {
+			if !l.inHub(name) {
+				d.Names = append(d.Names, name)
 			}
-			for name := range l.stems {
-				names[name] = true
-			}
-			for org := range l.hub {
-				names[org] = true
-			}
-			links = l.links
 		}
+		for name := range l.stems {
+			d.Names = append(d.Names, name)
+		}
+		for org := range l.hub {
+			d.Names = append(d.Names, org)
+		}
+		links = l.links
 	}
 	if p.cache != "" {
 		l, err := s.listings.of(p.cache)
@@ -272,43 +278,54 @@ func (s *directory) fillNamespace(d *Dir, p place) error {
 			return systemFault("", err, fault.Absent)
 		}
 		for _, name := range l.hub[p.org] {
-			names[name] = true
+			if name != "" {
+				d.Names = append(d.Names, name)
+			}
 		}
 	}
-	d.Aliases = s.namespaceLinks(p, links, names)
-	d.Names = make([]string, 0, len(names))
-	for name := range names {
-		d.Names = append(d.Names, name)
-	}
-	slices.Sort(d.Names)
+	d.sortNames()
+	elsewhere := s.namespaceLinks(d, p, links)
+	d.Aliases = onlyLeading(d.Aliases, func(name string) bool { return d.has(name) || slices.Contains(elsewhere, name) })
+	d.Names = append(d.Names, elsewhere...)
+	d.sortNames()
 	return nil
 }
 
-// namespaceLinks sorts the links of a namespace into aliases of siblings, which it returns, and models that lie
-// elsewhere in the store, which it adds to names. What leads out of the store, or nowhere, is neither.
-func (s *directory) namespaceLinks(p place, links []string, names map[string]bool) []Alias {
-	var aliases []Alias
+func (d *Dir) sortNames() {
+	slices.Sort(d.Names)
+	d.Names = slices.Compact(d.Names)
+}
+
+// has reports whether a name is among the sorted Names.
+func (d *Dir) has(name string) bool {
+	_, ok := slices.BinarySearch(d.Names, name)
+	return ok
+}
+
+// namespaceLinks sorts the links of a namespace into aliases of siblings, which it adds to d's, and models that lie
+// elsewhere in the store, which it returns. What leads out of the store, or nowhere, is neither.
+func (s *directory) namespaceLinks(d *Dir, p place, links []string) (elsewhere []string) {
 	for _, name := range links {
 		target, ok := s.sibling(p.dir, name)
 		if !ok {
 			if real, st, err := s.follows(filepath.Join(p.dir, name), ""); err == nil && !within(p.dir, real) {
 				switch {
 				case st.mode.IsDir() && shownFolder(name):
-					names[name] = true
+					elsewhere = append(elsewhere, name)
 				case st.mode.IsRegular() && stem(name) != "":
-					names[stem(name)] = true
+					elsewhere = append(elsewhere, stem(name))
 				}
 			}
 			continue
 		}
-		if stem(name) != "" && stem(target) != "" && !names[target] { // one loose file to another
+		if stem(name) != "" && stem(target) != "" && !d.has(target) { // one loose file to another
 			name, target = stem(name), stem(target)
 		}
 		if shownFolder(name) && name != target {
-			aliases = append(aliases, Alias{name, target})
+			d.Aliases = append(d.Aliases, Alias{name, target})
 		}
 	}
-	return onlyLeading(aliases, func(name string) bool { return names[name] })
+	return elsewhere
 }
 
 // onlyLeading sorts aliases and leaves out those with the name of something real, and those that lead, perhaps by way
@@ -351,8 +368,10 @@ func (s *directory) fillModel(ctx context.Context, d *Dir, p place, n *note) err
 		if c.err != nil {
 			continue
 		}
-		path := versionPath(p.path, c.name)
-		v, err := s.survey(ctx, c, s.watch.known(path))
+		if n.asked {
+			s.watch.armSpare(c.dir, s.subjectOfVersion(p, c))
+		}
+		v, err := s.survey(ctx, c, s.watch.known(versionPath(p.path, c.name)))
 		n.again(v.again)
 		switch {
 		case err != nil && ctx.Err() != nil:

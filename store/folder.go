@@ -154,10 +154,21 @@ type keptListing struct {
 const (
 	maxListings = 64
 
-	// racy is the age a folder's time must have when it is read for the reading to be trusted later: a change within
-	// one tick of the file system's clock leaves the time as it is.
-	racy = 2 * time.Second
+	// racyCoarse and racyFine are the ages that a folder's time must have when it is read for the reading to be trusted
+	// later: a change within one tick of the file system's clock leaves the time as it is. Ticks are 2 s at most, and
+	// 10 ms at most where times have more than milliseconds.
+	racyCoarse = 2 * time.Second
+	racyFine   = 50 * time.Millisecond
 )
+
+// racy reports whether what was read of a folder at now may be older than the folder's time tells.
+func racy(st status, now time.Time) bool {
+	last, limit := max(st.mtime, st.ctime), racyCoarse
+	if last%int64(time.Millisecond) != 0 {
+		limit = racyFine
+	}
+	return now.Sub(time.Unix(0, last)) < limit
+}
 
 // of is the listing of a folder, as it is now.
 func (ls *listings) of(path string) (*listing, error) {
@@ -183,7 +194,7 @@ func (ls *listings) of(path string) (*listing, error) {
 		return nil, err
 	}
 	l := newListing(entries)
-	if now.Sub(time.Unix(0, max(st.mtime, st.ctime))) < racy {
+	if racy(st, now) {
 		return l, nil
 	}
 	ls.mu.Lock()

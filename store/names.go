@@ -31,10 +31,9 @@ func modelSuffix(name string) string {
 	if hidden(name) || temporary(name) {
 		return ""
 	}
-	lower := strings.ToLower(name)
 	for _, suffix := range modelSuffixes {
-		if strings.HasSuffix(lower, suffix) && len(lower) > len(suffix) {
-			return name[len(name)-len(suffix):]
+		if n := len(name) - len(suffix); n > 0 && strings.EqualFold(name[n:], suffix) {
+			return name[n:]
 		}
 	}
 	return ""
@@ -65,9 +64,8 @@ var rsyncTemporary = regexp.MustCompile(`^\..+\.([A-Za-z0-9]{6})$`)
 
 // temporary reports whether a file's name says that it is being written, or is the remains of one that was.
 func temporary(name string) bool {
-	lower := strings.ToLower(name)
 	for _, suffix := range temporarySuffixes {
-		if strings.HasSuffix(lower, suffix) {
+		if n := len(name) - len(suffix); n >= 0 && strings.EqualFold(name[n:], suffix) {
 			return true
 		}
 	}

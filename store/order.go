@@ -347,5 +347,8 @@ func theOnly(keys []parsed, fits func(parsed) bool) (string, bool) {
 			found, count = k.name, count+1
 		}
 	}
-	return found, count == 1
+	if count != 1 {
+		return "", false
+	}
+	return found, true
 }

@@ -178,14 +178,13 @@ func (s *directory) classify(dir, path string, entries []entry) place {
 }
 
 // asModel judges the root of a store, where loose files are models: it is a model itself where nothing else fits.
-func (s *directory) asModel(entries []entry) (place, bool) {
+func (s *directory) asModel(l *listing) (place, bool) {
 	if repo := repositoryOfSnapshot(s.real); repo != "" {
 		return s.snapshotPlace(repo), true
 	}
-	name := lastName(s.real)
-	c := look(entries)
+	name, c := lastName(s.real), l.contents
 	switch {
-	case isRepository(entries):
+	case isRepository(l.entries):
 		if org, model, ok := repository(name); ok {
 			name = strings.TrimPrefix(org+"/"+model, "/")
 		}

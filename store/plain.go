@@ -38,6 +38,9 @@ func Plain(path string) (s Store, model, version string, err error) {
 		return nil, "", "", err
 	}
 	d.given = path
+	if real, err := filepath.EvalSymlinks(abs); err == nil && st.mode.IsRegular() {
+		d.follow = append(d.follow, real) // the file itself may be a link: it was named
+	}
 	p, err := d.asPlain(st.mode)
 	if err != nil {
 		return nil, "", "", fault.In(path, err)

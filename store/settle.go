@@ -20,7 +20,7 @@ type writes struct {
 
 // write is the last that was seen of a file.
 type write struct {
-	open bool      // it was created or written to, and not closed since
+	open bool      // it was written to, and not closed since
 	at   time.Time // when; zero if neither was seen
 
 	ahead identity  // of a file whose time lies in the future: what it was
@@ -68,12 +68,12 @@ func (ws *writes) saw(real string, what op, now time.Time) bool {
 	w := ws.files[real]
 	news := true
 	switch what {
-	case created, modified:
-		news = what == created || !w.open
+	case modified:
+		news = !w.open
 		w.open, w.at = true, now
 	case closed, movedIn:
 		w.open, w.at = false, now
-	case removed:
+	case created, removed, movedOut: // another file; one that is created with bytes in it is a link to what was there before
 		delete(ws.files, real)
 		return true
 	default:
@@ -101,7 +101,7 @@ func (ws *writes) set(real string, w write, now time.Time) {
 	}
 }
 
-// op is what happened to a name in a folder.
+// op is what happened to a name in a folder; or, if the name is "", to the folder itself.
 type op uint8
 
 const (
@@ -109,8 +109,8 @@ const (
 	modified           // it was written to
 	closed             // it was closed by one who could write to it
 	movedIn            // it was renamed into place
-	removed            // it was removed, or renamed away
+	movedOut           // it was renamed away
+	removed            // it is gone
 	touched            // its attributes changed
-	ended              // the folder itself is no longer watched: it is gone
 	lost               // events were lost: anything may have happened
 )

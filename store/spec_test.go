@@ -107,7 +107,7 @@ func formatArchive(comment string, files []archived) string {
 var old = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 // makeFile makes one file of an archive.
-func makeFile(t *testing.T, root, name, data string) {
+func makeFile(t testing.TB, root, name, data string) {
 	t.Helper()
 	name, target, link := strings.Cut(name, " -> ")
 	path := filepath.Join(root, name)

@@ -53,6 +53,8 @@ type surveyor struct {
 	folders map[string]bool // by real path
 	depth   int             // of the folder being read
 	read    int             // folders
+	remains bool            // a file that is known is still there
+	left    survey          // wait and writing of the files that are left out
 	survey
 }
 
@@ -80,6 +82,9 @@ func (s *directory) survey(ctx context.Context, c candidate, known map[string]id
 	}
 	if c.filling {
 		w.downloads()
+	}
+	if !w.remains && w.left.wait > 0 {
+		w.hold(w.left.wait, w.left.writing)
 	}
 	for folder := range w.folders {
 		w.survey.folders = append(w.survey.folders, folder)
@@ -179,9 +184,13 @@ func (w *surveyor) entry(ctx context.Context, dir, prefix string, e entry) error
 			return nil
 		}
 	}
-	if wait := w.s.wait(real, st, w.now, !shownFile(e.name)); wait > 0 {
+	was, known := w.known[name]
+	w.remains = w.remains || known
+	if known && was == st.identity { // opened for writing, perhaps, and closed as it was
+	} else if wait := w.s.wait(real, st, w.now, !shownFile(e.name)); wait > 0 {
 		w.later(wait)
-		if _, was := w.known[name]; w.known != nil && !was {
+		if w.known != nil && !known {
+			w.leave(wait, name)
 			return nil
 		}
 		w.hold(wait, name)
@@ -206,6 +215,13 @@ func (w *surveyor) watch(dir string) {
 func (w *surveyor) hold(wait time.Duration, name string) {
 	if wait > w.wait {
 		w.wait, w.writing = wait, name
+	}
+}
+
+// leave leaves a new file out until it is settled, unless nothing remains of the version that it is added to.
+func (w *surveyor) leave(wait time.Duration, name string) {
+	if wait > w.left.wait {
+		w.left.wait, w.left.writing = wait, name
 	}
 }
 

@@ -37,6 +37,7 @@ type watched struct {
 type note struct {
 	path      string
 	version   bool
+	asked     bool // by a caller, so that Watch keeps it right
 	folders   []watched
 	unsettled []watched           // folders of versions that are not in the answer yet
 	sum       [32]byte            // of the answer; zero for a version that could not be given
@@ -74,6 +75,17 @@ func (w *watching) known(path string) map[string]identity {
 		return e.Value.(*note).known
 	}
 	return nil
+}
+
+// gone forgets what files a version had.
+func (w *watching) gone(path string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if at, ok := w.tracks[path]; ok && at.Value.(*note).known != nil {
+		bare := *at.Value.(*note)
+		bare.known = nil
+		at.Value = &bare
+	}
 }
 
 // note remembers an answer.
@@ -133,6 +145,22 @@ func (w *watching) report(path string, at time.Time) {
 
 // arm watches a folder that is about to be read.
 func (w *watching) arm(dir string, as subject) { w.armAll([]watched{{dir, as}}) }
+
+// armSpare watches a folder as long as half of the watches are free: a version that is listed and not entered.
+func (w *watching) armSpare(dir string, as subject) {
+	w.mu.Lock()
+	e := w.engine
+	w.mu.Unlock()
+	if e == nil {
+		return
+	}
+	e.mu.Lock()
+	spare := len(e.watches) < maxWatches/2
+	e.mu.Unlock()
+	if spare {
+		e.arm(dir, as)
+	}
+}
 
 func (w *watching) armAll(folders []watched) {
 	w.mu.Lock()
@@ -214,16 +242,16 @@ func (w *watching) flush(now time.Time) (next time.Time) {
 
 // engine is what runs while somebody watches.
 type engine struct {
-	w        *watching
-	notifier notifier // nil where the system has none
-	cancel   context.CancelFunc
-	done     chan struct{}
-	woken    chan struct{}
+	w      *watching
+	cancel context.CancelFunc
+	done   chan struct{}
+	woken  chan struct{}
 
-	mu      sync.Mutex // guards what follows
-	watches map[string]*list.Element
-	order   list.List // of *folderWatch, the last asked for in front
-	full    bool      // it was said that there are too many
+	mu       sync.Mutex // guards what follows
+	notifier notifier   // nil where the system has none
+	watches  map[string]*list.Element
+	order    list.List // of *folderWatch, the last asked for in front
+	full     bool      // it was said that there are too many
 }
 
 // folderWatch is a folder that the kernel watches.
@@ -262,7 +290,7 @@ func startEngine(w *watching) *engine {
 	for at := w.order.Back(); at != nil; at = at.Prev() {
 		asked = append(asked, at.Value.(*note))
 	}
-	go e.run(ctx, asked)
+	go e.run(ctx, e.notifier, asked)
 	return e
 }
 
@@ -278,12 +306,12 @@ func (e *engine) wake() {
 	}
 }
 
-func (e *engine) run(ctx context.Context, asked []*note) {
+func (e *engine) run(ctx context.Context, n notifier, asked []*note) {
 	defer close(e.done)
 	var events <-chan []event
-	if e.notifier != nil {
-		defer e.notifier.close()
-		events = e.notifier.events()
+	if n != nil {
+		defer n.close()
+		events = n.events()
 	}
 	rescanned := make(chan struct{}, 1)
 	rescan := func(all bool) {
@@ -342,11 +370,11 @@ func (e *engine) flush() time.Duration {
 
 // arm watches a folder, if it can.
 func (e *engine) arm(dir string, as subject) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if e.notifier == nil {
 		return
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	if at, ok := e.watches[dir]; ok {
 		at.Value.(*folderWatch).subjects[as] = true
 		e.order.MoveToFront(at)
@@ -371,27 +399,38 @@ func (e *engine) arm(dir string, as subject) {
 // dropOldest stops watching the folder that was asked for longest ago, but never the store's own.
 func (e *engine) dropOldest() bool {
 	for at := e.order.Back(); at != nil; at = at.Prev() {
-		if f := at.Value.(*folderWatch); f.dir != e.w.store.real {
-			e.notifier.remove(f.dir)
-			e.order.Remove(at)
-			delete(e.watches, f.dir)
+		if at.Value.(*folderWatch).dir != e.w.store.real {
+			e.drop(at)
 			return true
 		}
 	}
 	return false
 }
 
-// forget drops the watches of a folder that was removed or moved, and of all below it.
-func (e *engine) forget(dir string) {
+// forget drops the watch of a folder that is gone from its path, and those of all below it, which only a folder that
+// was moved can have.
+func (e *engine) forget(dir string, below bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if at, ok := e.watches[dir]; ok {
+		e.drop(at)
+	}
+	if !below {
+		return
+	}
 	for path, at := range e.watches {
 		if within(path, dir) {
-			e.notifier.remove(path)
-			e.order.Remove(at)
-			delete(e.watches, path)
+			e.drop(at)
 		}
 	}
+}
+
+// drop stops watching a folder. The caller holds mu.
+func (e *engine) drop(at *list.Element) {
+	f := at.Value.(*folderWatch)
+	e.notifier.remove(f.dir)
+	e.order.Remove(at)
+	delete(e.watches, f.dir)
 }
 
 // subjects are those of a watched folder.
@@ -424,10 +463,15 @@ func (e *engine) happened(ev event) {
 	subjects := e.subjects(ev.dir)
 	path := ev.dir + "/" + ev.name
 	switch {
-	case ev.what == ended:
-		e.forget(ev.dir)
-	case ev.folder && ev.what == removed:
-		e.forget(path)
+	case ev.name == "":
+		e.forget(ev.dir, ev.what == movedOut)
+	case ev.folder && (ev.what == removed || ev.what == movedOut):
+		e.forget(path, ev.what == movedOut)
+		for _, as := range subjects {
+			if !as.flat {
+				e.w.gone(as.below(ev.name).path)
+			}
+		}
 	case !ev.folder && !s.writes.saw(path, ev.what, now):
 		return
 	}
@@ -550,11 +594,11 @@ func (s *directory) again(ctx context.Context, n *note) [32]byte {
 
 // trusts reports whether the kernel tells of every change in folders.
 func (e *engine) trusts(folders []watched) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if e.notifier == nil {
 		return false
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	for _, f := range folders {
 		at, ok := e.watches[f.dir]
 		if !ok || !at.Value.(*folderWatch).complete {

@@ -20,9 +20,10 @@ type inotify struct {
 	out  chan []event
 	quit chan struct{}
 
-	mu   sync.Mutex // guards what follows; held while a watch is added, so that no event comes before its folder is known
-	dirs map[int32]string
-	ids  map[string]int32
+	mu     sync.Mutex // guards what follows; held while a watch is added, so that no event comes before its folder is known
+	dirs   map[int32]string
+	ids    map[string]int32
+	closed bool // and fd another file's, perhaps
 }
 
 const watchMask = unix.IN_CREATE | unix.IN_MODIFY | unix.IN_ATTRIB | unix.IN_CLOSE_WRITE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO |
@@ -44,6 +45,9 @@ func newNotifier() (notifier, error) {
 func (n *inotify) events() <-chan []event { return n.out }
 
 func (n *inotify) close() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.closed = true
 	close(n.quit)
 	n.file.Close()
 }
@@ -51,6 +55,9 @@ func (n *inotify) close() {
 func (n *inotify) add(dir string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.closed {
+		return os.ErrClosed
+	}
 	id, err := ignoringEINTR(func() (int, error) { return unix.InotifyAddWatch(n.fd, dir, watchMask) })
 	if err != nil {
 		if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.ENOMEM) {
@@ -68,7 +75,7 @@ func (n *inotify) add(dir string) error {
 func (n *inotify) remove(dir string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if id, ok := n.ids[dir]; ok {
+	if id, ok := n.ids[dir]; ok && !n.closed {
 		unix.InotifyRmWatch(n.fd, uint32(id)) // fails when the folder is gone, which is as good
 		delete(n.ids, dir)
 		delete(n.dirs, id)
@@ -118,16 +125,18 @@ func (n *inotify) decode(b []byte) []event {
 		}
 		ev := event{dir: dir, name: name, folder: mask&unix.IN_ISDIR != 0}
 		switch {
-		case mask&(unix.IN_DELETE_SELF|unix.IN_MOVE_SELF|unix.IN_IGNORED|unix.IN_UNMOUNT) != 0:
-			ev.what, ev.name = ended, ""
+		case mask&(unix.IN_DELETE_SELF|unix.IN_IGNORED|unix.IN_UNMOUNT) != 0:
+			ev.what, ev.name = removed, ""
 			if mask&unix.IN_IGNORED != 0 {
 				delete(n.dirs, id)
 				if n.ids[dir] == id {
 					delete(n.ids, dir)
 				}
 			}
-		case name == "": // the folder's own attributes
-			ev.what = touched
+		case mask&unix.IN_MOVE_SELF != 0:
+			ev.what, ev.name = movedOut, ""
+		case name == "": // the folder's own attributes, which its parent tells too
+			continue
 		case mask&unix.IN_CREATE != 0:
 			ev.what = created
 		case mask&unix.IN_MODIFY != 0:
@@ -136,7 +145,9 @@ func (n *inotify) decode(b []byte) []event {
 			ev.what = closed
 		case mask&unix.IN_MOVED_TO != 0:
 			ev.what = movedIn
-		case mask&(unix.IN_MOVED_FROM|unix.IN_DELETE) != 0:
+		case mask&unix.IN_MOVED_FROM != 0:
+			ev.what = movedOut
+		case mask&unix.IN_DELETE != 0:
 			ev.what = removed
 		default:
 			ev.what = touched
