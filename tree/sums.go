@@ -3,8 +3,6 @@ package tree
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
-	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -16,7 +14,7 @@ import (
 // digests are the SHA-256 of a version's stored files that somebody recorded.
 type digests struct {
 	of    map[string]digest // by name below the version's folder
-	wrong []wrongLine
+	wrong map[string]error  // by the name of a list that says nothing we can use
 }
 
 type digest struct {
@@ -24,44 +22,31 @@ type digest struct {
 	by     string // who says so: a stored file's name, or "" for the store's own name of the bytes
 }
 
-// wrongLine is a line of a list of digests that says nothing we can use.
-type wrongLine struct{ file, detail string }
+// sumsName is the name of a list of digests beside the files.
+const sumsName = "SHA256SUMS"
 
-// maxSums bounds the lists of digests that are read.
-const maxSums = 4 << 20
-
-// isSums reports whether a file of this name lists digests.
-func isSums(name string) bool {
-	switch strings.ToLower(path.Base(name)) {
-	case "sha256sums", "sha256sums.txt", "sha256sum.txt":
-		return true
-	}
-	return false
-}
+// maxSums bounds the bytes of one such list.
+const maxSums = 32 << 20
 
 // digests is what was recorded of the stored files: by the store, whose name for the bytes may be their digest, and by
 // lists that lie beside them.
 func (v *version) digests(ctx context.Context) digests {
-	d := digests{of: map[string]digest{}}
+	d := digests{of: map[string]digest{}, wrong: map[string]error{}}
 	for _, f := range v.Files {
-		if f.Err != nil || !isSums(f.Name) || f.Info.Size > maxSums {
+		if f.Err != nil || path.Base(f.Name) != sumsName {
 			continue
 		}
 		text, err := read(ctx, f, maxSums)
+		var sums map[string]string
+		if err == nil {
+			sums, err = store.ParseSums(text)
+		}
 		if err != nil {
-			d.wrong = append(d.wrong, wrongLine{f.Name, fault.Reason(err)})
+			d.wrong[f.Name] = err
 			continue
 		}
-		dir := path.Dir(f.Name)
-		for i, line := range bytes.Split(text, []byte("\n")) {
-			sum, name, ok := sumsLine(string(bytes.TrimSuffix(line, []byte("\r"))))
-			switch {
-			case !ok:
-			case name == "" || strings.HasPrefix(name, "/") || path.Clean(name) == ".." || strings.HasPrefix(path.Clean(name), "../"):
-				d.wrong = append(d.wrong, wrongLine{f.Name, fmt.Sprintf("line %d names %q, which leaves its folder", i+1, name)})
-			default:
-				d.of[path.Join(dir, name)] = digest{sum, f.Name}
-			}
+		for name, sum := range sums {
+			d.of[path.Join(path.Dir(f.Name), name)] = digest{sum, f.Name}
 		}
 	}
 	for _, f := range v.Files {
@@ -70,32 +55,6 @@ func (v *version) digests(ctx context.Context) digests {
 		}
 	}
 	return d
-}
-
-// sumsLine reads a line of GNU's form ("digest  name", a leading backslash where the name is escaped) or of BSD's
-// ("SHA256 (name) = digest"). ok is false for every other line: sha256sum passes over them, too.
-func sumsLine(line string) (sum, name string, ok bool) {
-	if rest, bsd := strings.CutPrefix(line, "SHA256 ("); bsd {
-		at := strings.LastIndex(rest, ") = ")
-		if at < 0 || !isSHA256(rest[at+4:]) {
-			return "", "", false
-		}
-		return strings.ToLower(rest[at+4:]), rest[:at], true
-	}
-	rest, escaped := strings.CutPrefix(line, `\`)
-	if len(rest) < 66 || !isSHA256(rest[:64]) || rest[64] != ' ' || rest[65] != ' ' && rest[65] != '*' {
-		return "", "", false
-	}
-	name = rest[66:]
-	if escaped {
-		name = strings.NewReplacer(`\\`, `\`, `\n`, "\n", `\r`, "\r").Replace(name)
-	}
-	return strings.ToLower(rest[:64]), strings.TrimPrefix(name, "./"), true
-}
-
-func isSHA256(s string) bool {
-	_, err := hex.DecodeString(s)
-	return len(s) == 64 && err == nil
 }
 
 // read is the whole of a small stored file.

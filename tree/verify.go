@@ -125,10 +125,8 @@ func (t *Tree) verifyOne(ctx context.Context, v *version, name string, report fu
 		report(v.finding(name, checkStructure, nil, fmt.Sprintf("%s, %d tensors", t.formats[order].Name, len(m.Tensors))))
 	}
 	recorded := v.digests(ctx)
-	for _, w := range recorded.wrong {
-		if w.file == name {
-			report(Finding{Path: join(v.path, "source/"+name), Check: checkDigest, Detail: w.detail})
-		}
+	if err := recorded.wrong[name]; err != nil {
+		report(v.finding(name, checkDigest, err, ""))
 	}
 	return v.verifyDigest(ctx, f, recorded, report)
 }
@@ -184,10 +182,8 @@ func (c *contents) verify(ctx context.Context, want func(string) bool, whole boo
 		if !want(f.Name) {
 			continue
 		}
-		for _, w := range recorded.wrong {
-			if w.file == f.Name {
-				report(Finding{Path: join(v.path, "source/"+w.file), Check: checkDigest, Detail: w.detail})
-			}
+		if err := recorded.wrong[f.Name]; err != nil {
+			report(v.finding(f.Name, checkDigest, err, ""))
 		}
 		if err := v.verifyDigest(ctx, f, recorded, report); err != nil {
 			return err

@@ -53,9 +53,10 @@ func TestVerify(t *testing.T) {
 		"n/v1/notes.txt":                        "x",
 	})
 	model := filepath.Join(root, "m/v1/model.safetensors")
-	put(t, root, "m/v1/SHA256SUMS", "# digests\n"+sha(t, model)+"  model.safetensors\n"+strings.Repeat("0", 64)+"  gone.txt\n"+strings.Repeat("0", 64)+"  ../v2/a.safetensors\n")
+	put(t, root, "m/v1/SHA256SUMS", "# digests\n"+sha(t, model)+"  model.safetensors\n"+strings.Repeat("0", 64)+"  gone.txt\n")
+	put(t, root, "m/v1/sub/SHA256SUMS", strings.Repeat("0", 64)+"  ../model.safetensors\n")
 	for p, want := range map[string]string{
-		"m/v1":                          "m/v1/source/SHA256SUMS digest bad\nm/v1/source/model.safetensors structure ok\nm/v1/source/model.safetensors digest ok\nm/v1/source/gone.txt digest bad\n",
+		"m/v1":                          "m/v1/source/model.safetensors structure ok\nm/v1/source/model.safetensors digest ok\nm/v1/source/sub/SHA256SUMS digest bad\nm/v1/source/gone.txt digest bad\n",
 		"m/v1/source/model.safetensors": "m/v1/source/model.safetensors structure ok\nm/v1/source/model.safetensors digest ok\n",
 		"m/v1/safetensors/fp16/model.safetensors": "m/v1/source/model.safetensors structure ok\nm/v1/source/model.safetensors digest ok\n",
 		"m/v1/safetensors":                        "m/v1/source/model.safetensors structure ok\nm/v1/source/model.safetensors digest ok\n",
@@ -95,26 +96,5 @@ func TestVerify(t *testing.T) {
 	cancel()
 	if err := tr.Verify(ctx, n, func(Finding) {}); err == nil {
 		t.Error("a cancelled verification says that it is done")
-	}
-}
-
-func TestSumsLine(t *testing.T) {
-	const hex = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789ABCDEF"
-	for line, want := range map[string]string{
-		hex + "  model.safetensors":   "model.safetensors",
-		hex + " *model.safetensors":   "model.safetensors",
-		hex + "  ./sub/x y":           "sub/x y",
-		`\` + hex + `  odd\nname\\`:   "odd\nname\\",
-		hex + `  back\nslash`:         `back\nslash`,
-		"SHA256 (a (b).bin) = " + hex: "a (b).bin",
-		"":                            "-", "# " + hex + "  x": "-", hex: "-", hex + " x": "-", hex[1:] + "g  x": "-", "MD5 (x) = " + hex: "-", "SHA256 (x) = 12": "-",
-	} {
-		sum, name, ok := sumsLine(line)
-		if !ok {
-			name = "-"
-		}
-		if name != want || ok && sum != strings.ToLower(hex) {
-			t.Errorf("%q: %q %q %v, want %q", line, sum, name, ok, want)
-		}
 	}
 }
