@@ -152,35 +152,33 @@ func TestApplyRefuses(t *testing.T) {
 // Every length about the steps of the kernels, at every misalignment: the reference's bytes, and none beside them.
 // The input is longer than what is wanted of it.
 func TestLengthsAndAlignments(t *testing.T) {
-	const most, mark = 300, 0xa5
+	const most, margin = 300, 64
 	r := rand.New(rand.NewPCG(1, 1))
 	random := make([]byte, 8*(most+8))
 	for i := range random {
 		random[i] = byte(r.Uint32())
 	}
+	mark := bytes.Repeat([]byte{0xa5}, margin+8*most+margin)
 	everywhere(t, func(t *testing.T, e Encoding) {
 		c := e.Op.(*cast)
-		want := make([]byte, most*c.to)
-		buf := make([]byte, 16+len(want))
+		want, buf := make([]byte, most*c.to), bytes.Clone(mark)
 		for from := range 8 {
 			src := random[from:]
 			c.pure(want, src)
 			for to := range 8 {
 				for n := range most + 1 {
-					for i := range buf {
-						buf[i] = mark
-					}
-					dst := buf[to:][:n*c.to]
+					dst := buf[margin+to:][:n*c.to]
 					if err := c.Apply(dst, [][]byte{src[:n*c.from+n%3]}); err != nil {
 						t.Fatal(err)
 					}
 					if !bytes.Equal(dst, want[:len(dst)]) {
 						t.Fatalf("%d elements, input at %d, output at %d: not what the reference gives", n, from, to)
 					}
-					beside := append(bytes.Clone(buf[:to]), buf[to+len(dst):]...)
-					if len(bytes.Trim(beside, "\xa5")) != 0 {
+					before, after := buf[to:margin+to], buf[margin+to+len(dst):][:margin-8]
+					if !bytes.Equal(before, mark[:len(before)]) || !bytes.Equal(after, mark[:len(after)]) {
 						t.Fatalf("%d elements, input at %d, output at %d: bytes beside the output changed", n, from, to)
 					}
+					copy(dst, mark)
 				}
 			}
 		}
@@ -189,9 +187,9 @@ func TestLengthsAndAlignments(t *testing.T) {
 
 // More than one call of a kernel, and a rest; whole and in pieces.
 func TestPiecesEqualTheWhole(t *testing.T) {
-	const n = 2*maxCall + 12345
+	const n = 2*maxCall + 12345 // bytes
 	r := rand.New(rand.NewPCG(2, 2))
-	src := make([]byte, 8*n)
+	src := make([]byte, n)
 	for i := range src {
 		src[i] = byte(r.Uint32())
 	}

@@ -1,4 +1,4 @@
-// The generator of ../cast_amd64.s: a module of its own, so that avo is no dependency of isomerfs.
+// The generator of ../kernels_amd64.s: a module of its own, so that avo is no dependency of isomerfs.
 module github.com/isomerfs/isomerfs/codecs/quant/asm
 
 go 1.26.0
