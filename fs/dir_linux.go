@@ -14,11 +14,12 @@ import (
 type listing struct {
 	mu      sync.Mutex
 	entries []tree.Entry
-	read    bool // whether any of them was given out
+	listed  bool // whether entries are known
+	read    bool // whether they were given out
 }
 
-// OpenDir lists a folder. The kernel keeps the listing of one that stays as it is: reading it again is then faster
-// than a disk's.
+// OpenDir opens a folder. The kernel keeps the listing of one that stays as it is, and reads it again faster than a
+// disk's; so that one is made when the kernel asks for it.
 func (v *volume) OpenDir(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
 	n := v.inodes.get(in.NodeId)
 	if n == nil {
@@ -26,18 +27,28 @@ func (v *volume) OpenDir(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.Open
 	}
 	ctx := v.asked(cancel, &in.InHeader)
 	defer ctx.end()
-	t := n.node.Load()
-	entries, err := v.tree.List(ctx, t)
-	if err != nil {
-		errno := openErrno(ctx, err)
-		v.refused("list", t.Path, errno, err)
+	h := &handle{inode: n, node: n.node.Load(), listing: &listing{}}
+	if h.node.Fixed {
+		out.OpenFlags = fuse.FOPEN_CACHE_DIR | fuse.FOPEN_KEEP_CACHE
+	} else if errno := v.list(ctx, h); errno != 0 {
 		return v.answer(opOpendir, errno)
 	}
-	out.Fh = v.handles.add(&handle{inode: n, node: t, listing: &listing{entries: entries}})
-	if t.Fixed {
-		out.OpenFlags = fuse.FOPEN_CACHE_DIR | fuse.FOPEN_KEEP_CACHE
-	}
+	out.Fh = v.handles.add(h)
 	return v.answer(opOpendir, 0)
+}
+
+// list asks the tree for the entries of h. h.listing.mu is held, or nobody else has h.
+func (v *volume) list(ctx context.Context, h *handle) syscall.Errno {
+	h.inode.asking.Add(1)
+	entries, err := v.tree.List(ctx, h.inode.node.Load())
+	h.inode.asking.Add(-1)
+	if err != nil {
+		errno := openErrno(ctx, err)
+		v.refused("list", h.node.Path, errno, err)
+		return errno
+	}
+	h.listing.entries, h.listing.listed = entries, true
+	return 0
 }
 
 // ReadDir gives out entries from an offset on: 0 and 1 are the folder and its parent, 2 the first entry.
@@ -55,16 +66,10 @@ func (v *volume) readdir(ctx context.Context, h *handle, offset uint64, out *fus
 	l := h.listing
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if offset == 0 && l.read { // rewinddir asks for the folder as it is now
-		h.inode.asking.Add(1)
-		entries, err := v.tree.List(ctx, h.inode.node.Load())
-		h.inode.asking.Add(-1)
-		if err != nil {
-			errno := openErrno(ctx, err)
-			v.refused("list", h.node.Path, errno, err)
+	if !l.listed || offset == 0 && l.read { // rewinddir asks for the folder as it is now
+		if errno := v.list(ctx, h); errno != 0 {
 			return errno
 		}
-		l.entries = entries
 	}
 	l.read = true
 	own := h.node.Attr.Ino

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	iofs "io/fs"
 	"os"
 	"path/filepath"
 	"sort"
@@ -24,15 +23,18 @@ import (
 // pattern fills p with the bytes from off of the file called seed: each word depends on where it is, so that no two
 // pages are alike.
 func pattern(seed uint64, p []byte, off int64) {
-	var word [8]byte
-	for i := range p {
-		at := uint64(off) + uint64(i)
-		if i == 0 || at%8 == 0 {
-			x := (at/8+1)*0x9e3779b97f4a7c15 ^ seed*0xbf58476d1ce4e5b9
-			x ^= x >> 29
-			binary.LittleEndian.PutUint64(word[:], x*0x94d049bb133111eb)
+	at := uint64(off)
+	for len(p) > 0 {
+		x := (at/8+1)*0x9e3779b97f4a7c15 ^ seed*0xbf58476d1ce4e5b9
+		x ^= x >> 29
+		x *= 0x94d049bb133111eb
+		if at%8 == 0 && len(p) >= 8 {
+			binary.LittleEndian.PutUint64(p, x)
+			p, at = p[8:], at+8
+			continue
 		}
-		p[i] = word[at%8]
+		p[0] = byte(x >> (at % 8 * 8))
+		p, at = p[1:], at+1
 	}
 }
 
@@ -141,6 +143,21 @@ func (f *forestOf) Watch(ctx context.Context, changed func(string)) error {
 	f.mu.Unlock()
 	<-ctx.Done()
 	return ctx.Err()
+}
+
+// fail has the lookup of a path fail.
+func (f *forestOf) fail(path string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err[path] = err
+}
+
+// say tells the mount that a folder may have changed.
+func (f *forestOf) say(path string) {
+	f.mu.Lock()
+	changed := f.changed
+	f.mu.Unlock()
+	changed(path)
 }
 
 // stored is a file on disk as a source.
@@ -368,8 +385,7 @@ func (c *computed) asFile() *tree.File {
 }
 
 var (
-	_ forest        = (*forestOf)(nil)
-	_ keeper        = (*keeperOf)(nil)
-	_ entry         = (*computed)(nil)
-	_ iofs.FileMode = 0
+	_ forest = (*forestOf)(nil)
+	_ keeper = (*keeperOf)(nil)
+	_ entry  = (*computed)(nil)
 )

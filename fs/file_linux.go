@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"sync"
 	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -55,12 +56,16 @@ func (v *volume) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut
 	}
 	ctx := v.asked(cancel, &in.InHeader)
 	defer ctx.end()
-	h, err := v.open(ctx, n, t, out)
+	h, err := v.open(ctx, n, t, v.walkers.back(in.Pid), out)
 	if errors.Is(err, errMoved) {
+		v.walkers.send(in.Pid)
 		return v.answer(opOpen, syscall.ESTALE)
 	}
 	if err != nil {
 		errno := openErrno(ctx, err)
+		if errno == syscall.ESTALE { // to another version, perhaps
+			v.walkers.send(in.Pid)
+		}
 		n.failed(errno, err)
 		v.refused("open", t.Path, errno, err)
 		return v.answer(opOpen, errno)
@@ -80,7 +85,8 @@ func (n *inode) failed(errno syscall.Errno, err error) {
 	n.mu.Unlock()
 }
 
-func (v *volume) open(ctx *request, n *inode, t *tree.Node, out *fuse.OpenOut) (*handle, error) {
+// open makes a handle. back says that the thread has walked its path again already.
+func (v *volume) open(ctx context.Context, n *inode, t *tree.Node, back bool, out *fuse.OpenOut) (*handle, error) {
 	f := t.File
 	h := &handle{inode: n, node: t}
 	if f.Check != nil {
@@ -95,7 +101,7 @@ func (v *volume) open(ctx *request, n *inode, t *tree.Node, out *fuse.OpenOut) (
 	case f.Source != nil:
 		err = v.openStored(ctx, h, out)
 	case f.Layout != nil:
-		err = v.openLayout(ctx, h, out)
+		err = v.openLayout(ctx, h, back, out)
 	default:
 		err = fault.New(fault.IO, "the file has neither a source nor a layout")
 	}
@@ -118,7 +124,7 @@ func patiently(ctx context.Context, do func() error) error {
 }
 
 // openDocument takes a snapshot. It is not kept in the page cache: the next open may take another.
-func (v *volume) openDocument(ctx *request, h *handle, out *fuse.OpenOut) error {
+func (v *volume) openDocument(ctx context.Context, h *handle, out *fuse.OpenOut) error {
 	text, err := h.node.File.Document(ctx)
 	if err != nil {
 		return err
@@ -134,7 +140,7 @@ func (v *volume) openDocument(ctx *request, h *handle, out *fuse.OpenOut) error 
 }
 
 // openStored opens a file that lies in the store, or a view that is one byte for byte.
-func (v *volume) openStored(ctx *request, h *handle, out *fuse.OpenOut) error {
+func (v *volume) openStored(ctx context.Context, h *handle, out *fuse.OpenOut) error {
 	n := h.inode
 	h.source = h.node.File.Source
 	opener, local := h.source.(layout.Opener)
@@ -206,7 +212,7 @@ func (v *volume) begin(h *handle, out *fuse.OpenOut) {
 var errMoved = errors.New("the file has moved to another inode")
 
 // openLayout opens a computed file, in the mode of the handles that are open or in the one that its state asks for.
-func (v *volume) openLayout(ctx *request, h *handle, out *fuse.OpenOut) error {
+func (v *volume) openLayout(ctx context.Context, h *handle, back bool, out *fuse.OpenOut) error {
 	n, f := h.inode, h.node.File
 	e := v.cache.get(f.Layout, f.Path)
 	if err := v.prepare(ctx, e); err != nil {
@@ -220,12 +226,15 @@ func (v *volume) openLayout(ctx *request, h *handle, out *fuse.OpenOut) error {
 	switch {
 	case n.handles == 0:
 		n.mode = v.modeOf(n, e, file, complete)
-	case n.mode == direct && complete && v.move(n, ctx.pid):
-		e.Release()
-		return errMoved
+	case n.mode == direct && complete:
+		v.retire(n)
+		if !back {
+			e.Release()
+			return errMoved
+		} // what has no path to walk shares the mode of those before it
 	}
 	v.begin(h, out)
-	if n.mode == direct {
+	if n.mode == direct && n.handles == 1 {
 		v.watch(h)
 	}
 	return nil
@@ -246,34 +255,38 @@ func (v *volume) modeOf(n *inode, e entry, file *os.File, complete bool) mode {
 	switch {
 	case complete && v.backing.cache() && v.backing.register(n, file):
 		return passthrough
-	case complete || e.State() == cache.Memory:
-		return cached
+	case complete || !v.maps || e.State() == cache.Memory:
+		return cached // a kernel that does not map files in direct mode has no passthrough either
 	}
 	return direct
 }
 
-// move decides what becomes of an open in a thread that found n in direct mode although its file is complete: true
-// sends the thread to walk its path again, which leads to another inode.
-//
-// Whoever arrives a second time, or after the kernel has learnt of the other inode, has no path to walk: the open is
-// that of /proc/self/fd/N, or of a file that is bound elsewhere. It shares the mode of those before it. n.mu is held.
-func (v *volume) move(n *inode, thread uint32) bool {
-	v.retire(n)
-	if v.inodes.replaced(n) {
-		n.renewed.Store(true)
+// walkers are threads whose open was answered ESTALE, and which the kernel now has walk their path again. The next open
+// of such a thread is the end of that walk. If it is sent away once more the program gets to see ESTALE: so it is not,
+// and what it finds, it may have.
+type walkers struct {
+	mu   sync.Mutex
+	sent map[uint32]struct{} // by thread ID; all that this process can't see share 0
+}
+
+// send takes note that a thread was answered ESTALE.
+func (w *walkers) send(thread uint32) {
+	const most = 1 << 14 // threads die on their way, too
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.sent == nil || len(w.sent) >= most {
+		w.sent = map[uint32]struct{}{}
 	}
-	if n.renewed.Load() {
-		return false
-	}
-	if _, twice := n.stale[thread]; twice {
-		delete(n.stale, thread)
-		return false
-	}
-	if n.stale == nil {
-		n.stale = map[uint32]struct{}{}
-	}
-	n.stale[thread] = struct{}{}
-	return true
+	w.sent[thread] = struct{}{}
+}
+
+// back reports whether a thread that opens was sent before.
+func (w *walkers) back(thread uint32) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, ok := w.sent[thread]
+	delete(w.sent, thread)
+	return ok
 }
 
 // retire moves n's path to another inode, and has the kernel told.
@@ -284,7 +297,8 @@ func (v *volume) retire(n *inode) {
 	}
 }
 
-// watch has the inode of a handle in direct mode retired when its file is complete.
+// watch has the inode of h, the first handle in direct mode, retired when its file is complete. The handles after it
+// have the same entry, so that one watcher serves until the last is released.
 func (v *volume) watch(h *handle) {
 	h.entry.OnChange(func() { v.changed(h) })
 	if _, complete := h.entry.Complete(); complete { // meanwhile
@@ -298,7 +312,7 @@ func (v *volume) changed(h *handle) {
 	n := h.inode
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.mode != direct {
+	if n.mode != direct { // no handle is left, or they are others
 		return
 	}
 	if _, complete := h.entry.Complete(); complete {
@@ -370,7 +384,7 @@ func (v *volume) release(h *handle) {
 			n.file.Close()
 			n.file = nil
 		}
-		n.mode, n.stale = closed, nil
+		n.mode = closed
 	}
 	n.mu.Unlock()
 	if h.entry != nil {

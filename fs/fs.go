@@ -21,7 +21,7 @@
 // things bring that lookup about: the directory entry is notified, and an open that still arrives at the retired
 // inode is answered ESTALE, upon which the kernel walks the path again (LOOKUP_REVAL) and opens the new inode; the
 // program sees neither. Whoever holds the old inode itself and not a path to it (/proc/self/fd/N, a bind mount of the
-// file) cannot walk anew and is served in the old mode.
+// file) comes back to it, and is served in the old mode.
 //
 // # Deadlocks
 //

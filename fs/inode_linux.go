@@ -42,16 +42,14 @@ type inode struct {
 	name    string // its name there; guarded by inodes.mu
 
 	retired atomic.Bool // the path is another inode's from now on
-	renewed atomic.Bool // and the kernel was told so, or has that other one
 
 	mu       sync.Mutex // guards what follows: the open handles of a file
 	mode     mode
 	handles  int
-	backing  int32               // what the kernel calls the file of passthrough; 0 for none
-	file     *os.File            // of a stored file under passthrough
-	stale    map[uint32]struct{} // threads whose open was answered ESTALE since the inode was retired
-	snapshot int64               // size of the document opened last
-	err      error               // why the last open or read failed, for user.isomerfs.error
+	backing  int32    // what the kernel calls the file of passthrough; 0 for none
+	file     *os.File // of a stored file under passthrough
+	snapshot int64    // size of the document opened last
+	err      error    // why the last open or read failed, for user.isomerfs.error
 }
 
 // identity is what makes two lookups find one inode: the path, and everything that the bytes behind it depend on.
@@ -150,14 +148,6 @@ func (s *inodes) retire(n *inode) bool {
 		delete(s.live, n.key)
 	}
 	return !n.retired.Swap(true)
-}
-
-// replaced reports whether the kernel has the inode that took the place of n, which is retired.
-func (s *inodes) replaced(n *inode) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	other := s.live[n.key]
-	return other != nil && other != n
 }
 
 // below are the inodes at one of the paths, or in a folder at one of them, that the kernel may not keep: what

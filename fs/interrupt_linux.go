@@ -18,14 +18,17 @@ import (
 // Go's scheduler send signals all the time, and few programs expect EINTR from a file. So an interrupt counts when
 // the thread is about to die or was asked to end; after another one its pending signals are looked at again, since the
 // kernel will not say so a second time.
+//
+// It ends as well a moment before the kernel would abort the whole mount for want of an answer (RequestTimeout).
 type request struct {
 	cancel <-chan struct{} // closed by the kernel's interrupt
 	pid    uint32          // of the calling thread; 0 where this process can't see it
+	until  time.Time       // zero: for ever
 
 	mu   sync.Mutex
 	done chan struct{} // nil until somebody waits; closed when the caller has given up
 	over chan struct{} // ends the watching
-	err  error
+	err  error         // context.Canceled or context.DeadlineExceeded
 }
 
 var _ context.Context = (*request)(nil)
@@ -33,8 +36,8 @@ var _ context.Context = (*request)(nil)
 // again is how long after a harmless signal the caller's pending signals are looked at anew.
 const again = 100 * time.Millisecond
 
-// Deadline is never set.
-func (*request) Deadline() (time.Time, bool) { return time.Time{}, false }
+// Deadline is when the kernel loses patience.
+func (r *request) Deadline() (time.Time, bool) { return r.until, !r.until.IsZero() }
 
 // Value is nil.
 func (*request) Value(any) any { return nil }
@@ -50,12 +53,14 @@ func (r *request) Done() <-chan struct{} {
 	return r.done
 }
 
-// Err is context.Canceled once the caller has given up.
+// Err says why nobody waits for the answer any more.
 func (r *request) Err() error {
-	select {
-	case <-r.cancel:
-	default:
-		return nil
+	if r.until.IsZero() {
+		select {
+		case <-r.cancel:
+		default:
+			return nil
+		}
 	}
 	r.Done()
 	r.mu.Lock()
@@ -74,20 +79,31 @@ func (r *request) end() {
 }
 
 func (r *request) watch(done, over chan struct{}) {
+	var late <-chan time.Time
+	if !r.until.IsZero() {
+		timer := time.NewTimer(time.Until(r.until))
+		defer timer.Stop()
+		late = timer.C
+	}
+	err := context.Canceled
 	select {
 	case <-r.cancel:
+	case <-late:
+		err = context.DeadlineExceeded
 	case <-over:
 		return
 	}
-	for !ending(r.pid) {
+	for err == context.Canceled && !ending(r.pid) {
 		select {
 		case <-time.After(again):
+		case <-late:
+			err = context.DeadlineExceeded
 		case <-over:
 			return
 		}
 	}
 	r.mu.Lock()
-	r.err = context.Canceled
+	r.err = err
 	r.mu.Unlock()
 	close(done)
 }

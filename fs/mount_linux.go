@@ -73,13 +73,14 @@ func mount(o Options, trees forest, cache keeper) (*Server, error) {
 		stop()
 		return nil, err
 	}
-	v := &volume{tree: trees, cache: cache, dir: o.CacheDir, wait: o.Wait, log: log, inodes: newInodes(root)}
-	v.backing = &backings{log: log, offer: offer(o)}
+	v := &volume{tree: trees, cache: cache, dir: o.CacheDir, wait: o.Wait, limit: RequestTimeout(), log: log, inodes: newInodes(root)}
+	v.backing = &backings{log: log, offer: offer(o), cacheOn: deviceOf(o.CacheDir), storeOn: deviceOf(o.StoreDir)}
 	kernel, err := connect(point, o, v)
 	if err != nil {
 		stop()
 		return nil, err
 	}
+	v.maps = kernel.KernelSettings().Flags64()&fuse.CAP_DIRECT_IO_ALLOW_MMAP != 0
 	v.backing.kernel, v.backing.drop = kernel.RegisterBackingFd, kernel.UnregisterBackingFd
 	v.notify = newNotifier(v.inodes, func(folder uint64, name string) syscall.Errno {
 		return syscall.Errno(kernel.EntryNotify(folder, name))
@@ -165,12 +166,9 @@ func (s *Server) settle(o Options) {
 	if p := s.Passthrough(); p.Reason != "" {
 		log.Info("no passthrough", "cache", p.Cache, "store", p.Store, "reason", p.Reason)
 	}
-	if limit := RequestTimeout(); limit > 0 {
-		log.Warn("the kernel aborts the mount when a request waits longer", "seconds", limit.Seconds(),
+	if limit := s.vol.limit; limit > 0 {
+		log.Warn("the kernel aborts the mount when a request waits longer, so longer ones fail", "seconds", limit.Seconds(),
 			"remedy", "sysctl fs.fuse.default_request_timeout=0 fs.fuse.max_request_timeout=0")
-	}
-	if s.kernel.KernelSettings().Flags64()&fuse.CAP_DIRECT_IO_ALLOW_MMAP == 0 {
-		log.Warn("this kernel does not map a view before it is complete", "remedy", "Linux 6.6, or first_open=wait")
 	}
 }
 

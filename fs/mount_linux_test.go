@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -32,12 +33,19 @@ func TestMain(m *testing.M) {
 		serveOrdinary()
 		return
 	}
+	dir, err := os.MkdirTemp("", "isomerfs-fs-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Setenv("TMPDIR", dir)
 	code := m.Run()
 	for _, point := range fuses() {
 		fmt.Fprintln(os.Stderr, "left mounted:", point)
 		unix.Unmount(point, unix.MNT_DETACH)
 		code = 1
 	}
+	os.RemoveAll(dir)
 	os.Exit(code)
 }
 
@@ -226,6 +234,7 @@ func TestAttributes(t *testing.T) {
 	s.c.want("ok latest@ v1/", "list", s.path("m"))
 	s.c.want("ok safetensors/ source/ tensors/", "list", s.path("m/latest"))
 	s.c.want("ok safetensors/ source/ tensors/", "list", s.path("m/latest/"))
+	s.c.want("ok safetensors/ source/ tensors/", "list", s.path("m/latest")) // from the kernel's memory
 	s.c.want("ok", "dots", s.path("m"))
 	s.c.want("ok", "dots", s.path(version+"/tensors"))
 	s.c.want("ok true true 255 0", "statfs", s.path(""))
@@ -257,7 +266,7 @@ func TestNegativeLookups(t *testing.T) {
 	if got := s.c.do("stat", s.path("m/v2")); !strings.HasPrefix(got, "ok 40555") {
 		t.Errorf("a name that was absent when asked, later: %s", got)
 	}
-	s.forest.err["m/v3"] = fault.New(fault.Truncated, "it ends early")
+	s.forest.fail("m/v3", fault.New(fault.Truncated, "it ends early"))
 	s.c.want("EBADMSG", "stat", s.path("m/v3"))
 }
 
@@ -362,8 +371,8 @@ func TestErrnos(t *testing.T) {
 func TestOpenFailures(t *testing.T) {
 	s := newStage(t)
 	v := s.view(viewPath, 1, viewSize)
-	var broken error
-	s.forest.nodes[viewPath].File.Check = func(context.Context) error { return broken }
+	var broken atomic.Pointer[error]
+	s.forest.nodes[viewPath].File.Check = func(context.Context) error { return *broken.Load() }
 	s.mount()
 	for _, c := range []struct {
 		err  error
@@ -375,7 +384,7 @@ func TestOpenFailures(t *testing.T) {
 		{fault.New(fault.Denied, "no"), "EACCES"},
 		{nil, "ok"},
 	} {
-		broken = c.err
+		broken.Store(&c.err)
 		s.c.want(c.want, "open", "h", s.path(viewPath))
 	}
 	s.c.want("ok", "close", "h")
@@ -401,8 +410,11 @@ func TestShortReads(t *testing.T) {
 
 func TestDocuments(t *testing.T) {
 	s := newStage(t)
-	text := "first"
-	doc := func(context.Context) ([]byte, error) { return []byte(text), nil }
+	var now atomic.Value
+	text := ""
+	set := func(to string) { text = to; now.Store(to) }
+	set("first")
+	doc := func(context.Context) ([]byte, error) { return []byte(now.Load().(string)), nil }
 	s.forest.file(version+"/README.md", &tree.File{Document: doc, Exact: true}, 5)
 	s.forest.folder(".isomerfs", false)
 	live := s.forest.file(".isomerfs/log", &tree.File{Document: doc, Live: true}, 0)
@@ -411,20 +423,20 @@ func TestDocuments(t *testing.T) {
 	readme, log := s.path(version+"/README.md"), s.path(".isomerfs/log")
 	s.c.want("ok", "open", "a", readme)
 	s.c.want("ok m/", "list", s.path(""))
-	text = "other"
+	set("other")
 	s.c.want("ok 5 "+sum([]byte("first")), "pread", "a", 0, 100)
 	s.c.want("ok 5 "+sum([]byte("other")), "read-all", readme)
 	s.c.want("ok 3 "+sum([]byte("rst")), "pread", "a", 2, 100)
 	s.c.want("ok", "map", "m", "a", 5)
 	s.c.want("ok "+sum([]byte("first")), "touch", "m", 0, 5)
 	s.c.want("ok", "unmap", "m")
-	text = strings.Repeat("it grows ", 10_000)
+	set(strings.Repeat("it grows ", 10_000))
 	s.c.want(fmt.Sprintf("ok %d %s", len(text), sum([]byte(text))), "read-all", log)
 	s.c.want("ok", "open", "l", log)
 	if got := s.c.do("fstat", "l"); !strings.HasPrefix(got, fmt.Sprintf("ok %d ", len(text))) {
 		t.Errorf("fstat of an open live document: %s", got)
 	}
-	text = ""
+	set("")
 	s.c.want("ok 0 "+sum(nil), "read-all", log)
 }
 
@@ -540,13 +552,13 @@ func TestChanges(t *testing.T) {
 	s.forest.folder("m/v2", false)
 	s.forest.link("m/latest", "v2")
 	s.c.want("ok latest@ v1/ v2/", "list", s.path("m"))
-	s.forest.changed("m")
+	s.forest.say("m")
 	eventually(t, "the alias leads to the new version", func() bool { return s.c.do("readlink", s.path("m/latest")) == "ok v2" })
 	s.c.do("stat", s.path("m/v2"))
 	s.forest.remove("m/v2")
 	s.forest.remove("m/latest")
-	s.forest.changed("m/v2")
-	s.forest.changed("m")
+	s.forest.say("m/v2")
+	s.forest.say("m")
 	eventually(t, "a removed version is gone", func() bool { return s.c.do("stat", s.path("m/v2")) == "ENOENT" })
 	eventually(t, "a removed alias is gone", func() bool { return s.c.do("readlink", s.path("m/latest")) == "ENOENT" })
 }

@@ -39,8 +39,11 @@ func resolve(point string) (string, error) {
 		return path, nil
 	}
 	folder, err := filepath.EvalSymlinks(filepath.Dir(path))
-	if err != nil {
+	switch {
+	case errors.Is(err, os.ErrNotExist):
 		return "", fault.In(point, fault.New(fault.Usage, "the mount point does not exist").Remedied("mkdir -p %s", path))
+	case err != nil:
+		return "", fault.In(point, fault.New(fault.Denied, "the mount point can't be looked at: %w", cause(err)))
 	}
 	path = filepath.Join(folder, filepath.Base(path))
 	if _, err := os.Readlink(path); err == nil { // a link is followed; on a dead mount this fails

@@ -132,9 +132,7 @@ func (n *notifier) try(one *inode) bool {
 		case syscall.ENOENT: // the kernel has no such name
 		default:
 			n.dropped.Add(1)
-			return true
 		}
 	}
-	one.renewed.Store(true)
 	return true
 }

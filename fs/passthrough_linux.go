@@ -20,9 +20,20 @@ type backings struct {
 	kernel func(*fuse.BackingMap) (int32, syscall.Errno)
 	drop   func(int32) syscall.Errno
 
-	mu      sync.Mutex
+	cacheOn, storeOn uint64 // the devices that the cache directory and the store lie on; 0: unknown
+
+	mu      sync.Mutex // guards what follows
 	offer   Passthrough
 	refused map[uint64]bool // devices whose files the kernel does not take
+}
+
+// deviceOf is the device that a folder lies on, 0 where nobody knows.
+func deviceOf(dir string) uint64 {
+	var at unix.Stat_t
+	if dir == "" || unix.Stat(dir, &at) != nil {
+		return 0
+	}
+	return uint64(at.Dev)
 }
 
 // report is what is to be had, and why not more.
@@ -41,8 +52,9 @@ func (b *backings) register(n *inode, file *os.File) bool {
 	if err := unix.Fstat(int(file.Fd()), &at); err != nil {
 		return false
 	}
+	device := uint64(at.Dev)
 	b.mu.Lock()
-	refused := b.refused[uint64(at.Dev)]
+	refused := b.refused[device]
 	b.mu.Unlock()
 	if refused {
 		return false
@@ -62,9 +74,16 @@ func (b *backings) register(n *inode, file *os.File) bool {
 	if b.refused == nil {
 		b.refused = map[uint64]bool{}
 	}
-	if !b.refused[uint64(at.Dev)] {
-		b.refused[uint64(at.Dev)] = true
-		b.log.Warn("passthrough is off for one file system", "path", n.key.path, "reason", whyNot(errno))
+	if b.refused[device] {
+		return false
+	}
+	b.refused[device] = true
+	b.log.Warn("passthrough is off for one file system", "path", n.key.path, "reason", whyNot(errno))
+	if device == b.cacheOn {
+		b.offer.Cache, b.offer.Reason = false, whyNot(errno)
+	}
+	if device == b.storeOn {
+		b.offer.Store, b.offer.Reason = false, whyNot(errno)
 	}
 	return false
 }

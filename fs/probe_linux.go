@@ -25,12 +25,10 @@ func offer(o Options) Passthrough {
 	var p Passthrough
 	why := ProbePassthrough(o.CacheDir)
 	p.Cache = why == nil
-	if o.StoreDir != "" {
-		err := ProbePassthrough(o.StoreDir)
-		p.Store = err == nil
-		if why == nil {
-			why = err
-		}
+	err := storePasses(o.StoreDir)
+	p.Store = err == nil
+	if why == nil {
+		why = err
 	}
 	if why != nil {
 		p.Reason = why.Error()
@@ -42,16 +40,44 @@ func offer(o Options) Passthrough {
 // It is tried for real, on a file in a mount of its own that nobody sees: versions and capabilities promise more than
 // some kernels and file systems keep. Nothing is left behind.
 func ProbePassthrough(dir string) error {
-	file, err := specimen(dir)
+	file, err := nameless(dir)
 	if err != nil {
-		return err
+		if file = specimen(dir); file == nil {
+			return err
+		}
 	}
 	defer file.Close()
 	return fault.In(dir, passes(file))
 }
 
-// specimen is a file in dir to try passthrough on: one that is there, or one without a name.
-func specimen(dir string) (*os.File, error) {
+// storePasses is ProbePassthrough for a folder in which nothing is written, and, at a mount, no file is opened either:
+// it tries the kernel on a file in memory, and asks the folder whether its file system is a stacked one. Should the
+// kernel refuse its files all the same, that shows at the first open.
+func storePasses(dir string) error {
+	fd, err := unix.MemfdCreate(kind, unix.MFD_CLOEXEC)
+	if err != nil {
+		return fault.New(fault.IO, "there is no file to try passthrough on: %w", err)
+	}
+	file := os.NewFile(uintptr(fd), kind)
+	defer file.Close()
+	if _, err := file.Write([]byte{1}); err != nil {
+		return fault.New(fault.IO, "there is no file to try passthrough on: %w", cause(err))
+	}
+	if err := passes(file); err != nil || dir == "" {
+		return fault.In(dir, err)
+	}
+	var at unix.Statfs_t
+	if err := unix.Statfs(dir, &at); err == nil && at.Type == unix.OVERLAYFS_SUPER_MAGIC {
+		return fault.In(dir, fault.New(fault.Unsupported, "%s", whyNot(syscall.ELOOP)))
+	}
+	return nil
+}
+
+// specimen is a file in dir to try passthrough on, nil when there is none.
+func specimen(dir string) *os.File {
+	if dir == "" {
+		return nil
+	}
 	const most = 1000 // entries looked at
 	var found *os.File
 	seen := 0
@@ -71,9 +97,11 @@ func specimen(dir string) (*os.File, error) {
 		}
 		return nil
 	})
-	if found != nil {
-		return found, nil
-	}
+	return found
+}
+
+// nameless makes a file in dir that nobody sees and that goes with its last descriptor.
+func nameless(dir string) (*os.File, error) {
 	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, fault.In(dir, fault.New(fault.Absent, "there is no file to try passthrough on, and none can be made: %w", err))
@@ -83,7 +111,7 @@ func specimen(dir string) (*os.File, error) {
 	if _, err := written.Write([]byte{1}); err != nil {
 		return nil, fault.In(dir, fault.New(fault.Space, "no file can be written to try passthrough on: %w", cause(err)))
 	}
-	file, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", fd)) // passthrough reads with the rights of this descriptor
+	file, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", fd)) // for reading alone, as the files that are passed through
 	if err != nil {
 		return nil, fault.In(dir, fault.New(fault.IO, "%w", cause(err)))
 	}

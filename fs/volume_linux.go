@@ -55,14 +55,17 @@ func (k kept) get(f *layout.File, path string) entry { return k.Cache.Get(f, pat
 type volume struct {
 	tree  forest
 	cache keeper
-	dir   string // the folder whose file system statfs describes
-	wait  bool   // an open returns when the view is sealed
+	dir   string        // the folder whose file system statfs describes
+	wait  bool          // an open returns when the view is sealed
+	maps  bool          // files in direct mode can be mapped
+	limit time.Duration // in which each request must be answered; 0: none
 	log   *slog.Logger
 
 	inodes *inodes
 	kernel *fuse.Server // set once, before the first request
 
 	handles handles
+	walkers walkers
 	notify  *notifier
 	backing *backings
 	count   counts
@@ -79,7 +82,11 @@ func (v *volume) OnUnmount() {}
 
 // asked is the context of a request.
 func (v *volume) asked(cancel <-chan struct{}, h *fuse.InHeader) *request {
-	return &request{cancel: cancel, pid: h.Pid}
+	r := &request{cancel: cancel, pid: h.Pid}
+	if v.limit > 0 {
+		r.until = time.Now().Add(v.limit * 9 / 10)
+	}
+	return r
 }
 
 // answer counts a request and its outcome.
