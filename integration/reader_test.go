@@ -154,7 +154,12 @@ func readerMain(args []string) int {
 	}
 	hold, half := slices.Contains(args, "hold"), slices.Contains(args, "half")
 	in := bufio.NewReader(os.Stdin)
+	stood := false
 	stand := func() {
+		if stood {
+			return
+		}
+		stood = true
 		fmt.Println("held")
 		if _, err := in.ReadString('\n'); err != nil {
 			os.Exit(1)
@@ -164,7 +169,7 @@ func readerMain(args []string) int {
 		switch {
 		case at == 0 && hold && !half:
 			stand()
-		case at > 0 && hold && half && at-block < size/2 && at >= size/2:
+		case at > 0 && hold && half && at >= size/2:
 			stand()
 		}
 		if at > 0 {

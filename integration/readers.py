@@ -81,7 +81,7 @@ def make(store, seed):
     write(store / "large/v1/model.safetensors", {f"w{i}": ("F32", bits(rng, "F32", (2_400_000 + i,))) for i in range(9)})
     for dtype in ("BOOL", "U8", "I16", "U32", "I64", "F16", "F32", "F64", "C64"):
         for i, shape in enumerate([(), (0, 3), (5, 7, 2)]):
-            for order in ("little", "big", "columns"):
+            for order in ("little", "big", "columns") if len(shape) == 3 else ("big",):
                 array = bits(rng, dtype, shape)
                 if order == "big":
                     array = array.astype(array.dtype.newbyteorder(">"))
@@ -115,16 +115,17 @@ def files_of(store, model):
 
 
 def stored(path):
-    """{name: (dtype, array)} of a file as it is stored."""
+    """{name: (dtype, array)} of a file as it is stored, in the order in which its reference reader names them: the data's."""
     if path.suffix == ".safetensors":
-        return parsed(path)
+        tensors = parsed(path)
+        return {name: tensors[name] for name, _ in sorted(header(path)[0].items(), key=lambda item: item[1]["data_offsets"])}
     array = np.load(path)
     array = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"))).reshape(array.shape)
     return {path.stem: (next(name for name, kind in TYPES.items() if np.dtype(kind) == array.dtype), array)}
 
 
 def parsed(path):
-    """A SafeTensors file read by hand, for the types that the library does not give to NumPy."""
+    """A SafeTensors file read by hand, for the types that the library does not give to NumPy; in the order of its header."""
     table, data = header(path)
     return {name: (t["dtype"], np.frombuffer(data[slice(*t["data_offsets"])].tobytes(), TYPES[t["dtype"]]).reshape(t["shape"])) for name, t in table.items()}
 
@@ -153,6 +154,8 @@ def cast(dtype, array, to):
 
 def difference(got, want, any_nan):
     """What is wrong with an array, or nothing."""
+    if got.size == 0:
+        got = got.astype(got.dtype.newbyteorder("="))  # the order of no bytes
     if got.dtype != want.dtype or got.shape != want.shape:
         return f"{got.dtype} {got.shape}, want {want.dtype} {want.shape}"
     a, b = (np.frombuffer(np.ascontiguousarray(x).tobytes(), np.uint8).reshape(-1, x.dtype.itemsize) for x in (got, want))
@@ -198,7 +201,8 @@ class Check:
             known = all(dtype in LOADABLE for dtype, _, _ in want.values())
             backend = self.random.choice(("mmap", "pread"))
             got = load_file(path, backend=backend) if known else {name: array for name, (_, array) in by_hand.items()}
-            self.complain(path, "" if list(by_hand) == list(want) else "another order than the source's")
+            by_data = [name for name, _ in sorted(header(path)[0].items(), key=lambda item: item[1]["data_offsets"])]
+            self.complain(path, "" if list(want) in (list(by_hand), by_data) else "another order than the source's")  # by_data: the stored file itself
             for name in want.keys() & got.keys():
                 self.complain(f"{path} {name}", difference(got[name], want[name][1], want[name][2]))
 

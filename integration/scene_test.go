@@ -113,7 +113,7 @@ func (b *builder) weights(version, name string, tensors []tensor) {
 	file := filepath.Join(b.store, version, name)
 	_, err := os.Stat(file)
 	stored := err == nil
-	for precision, float := range precisions {
+	for precision := range precisions {
 		if b.only != "" && precision != b.only {
 			continue
 		}
@@ -122,37 +122,42 @@ func (b *builder) weights(version, name string, tensors []tensor) {
 			b.want[path] = file
 			continue
 		}
-		b.views = append(b.views, func(m *mount) {
-			head := headOf(b.t, m, path)
-			entries, metadata, data, err := headerOf(head)
-			if err != nil {
-				b.t.Fatalf("%s: %v", path, err)
-			}
-			if metadata["format"] != "pt" {
-				b.t.Errorf("%s: the metadata is %v, want a format that loaders take", path, metadata)
-			}
-			if len(entries) != len(tensors) {
-				b.t.Fatalf("%s has %d tensors, want %d", path, len(entries), len(tensors))
-			}
-			parts, at := [][]byte{head[:data]}, int64(0)
-			stored := map[string]tensor{}
-			for i, t := range tensors {
-				stored[t.name] = t
-				if entries[i].Name != t.name {
-					b.t.Fatalf("%s: tensor %d is %q, want %q: the order is the source's", path, i, entries[i].Name, t.name)
-				}
-			}
-			for _, e := range inOrder(entries) {
-				t := stored[e.Name]
-				dtype, bytes := cast(t.data, t.dtype, precision)
-				if e.DType != dtype || !slices.Equal(e.Shape, t.shape) || e.Offsets[0] != at || e.Offsets[1] != at+int64(len(bytes)) {
-					b.t.Fatalf("%s: %q is %s %v at %v, want %s %v at %d in %s", path, e.Name, e.DType, e.Shape, e.Offsets, dtype, t.shape, at, float)
-				}
-				parts, at = append(parts, bytes), at+int64(len(bytes))
-			}
-			b.expect(path, parts...)
-		})
+		b.weight(path, precision, tensors)
 	}
+}
+
+// weight is a SafeTensors file of tensors in a precision.
+func (b *builder) weight(path, precision string, tensors []tensor) {
+	b.views = append(b.views, func(m *mount) {
+		head := headOf(b.t, m, path)
+		entries, metadata, data, err := headerOf(head)
+		if err != nil {
+			b.t.Fatalf("%s: %v", path, err)
+		}
+		if metadata["format"] != "pt" {
+			b.t.Errorf("%s: the metadata is %v, want a format that loaders take", path, metadata)
+		}
+		if len(entries) != len(tensors) {
+			b.t.Fatalf("%s has %d tensors, want %d", path, len(entries), len(tensors))
+		}
+		parts, at := [][]byte{head[:data]}, int64(0)
+		stored := map[string]tensor{}
+		for i, t := range tensors {
+			stored[t.name] = t
+			if entries[i].Name != t.name {
+				b.t.Fatalf("%s: tensor %d is %q, want %q: the order is the source's", path, i, entries[i].Name, t.name)
+			}
+		}
+		for _, e := range inOrder(entries) {
+			t := stored[e.Name]
+			dtype, bytes := cast(t.data, t.dtype, precision)
+			if e.DType != dtype || !slices.Equal(e.Shape, t.shape) || e.Offsets[0] != at || e.Offsets[1] != at+int64(len(bytes)) {
+				b.t.Fatalf("%s: %q is %s %v at %v, want %s %v at %d", path, e.Name, e.DType, e.Shape, e.Offsets, dtype, t.shape, at)
+			}
+			parts, at = append(parts, bytes), at+int64(len(bytes))
+		}
+		b.expect(path, parts...)
+	})
 }
 
 // tensors are the files of tensors/ and npy/.
@@ -209,6 +214,7 @@ func (b *builder) sharded(version string, tensors []tensor) {
 	b.stored(version, "config.json", []byte(`{"architectures": ["Nothing"], "model_type": "nothing"}`))
 	b.tensors(version, tensors)
 	for precision := range precisions {
+		b.weight(filepath.Join(version, "safetensors", precision+"-merged", "model.safetensors"), precision, tensors)
 		path := filepath.Join(version, "safetensors", precision, index)
 		if precision == "fp32" {
 			b.want[path] = filepath.Join(b.store, version, index)
