@@ -269,6 +269,13 @@ func (e *Entry) pump() {
 	if e.ahead == 0 {
 		e.giveSlot()
 	}
+	if len(e.flights) == 0 && len(e.recent) > 0 && e.wanted() { // all that was asked for is in memory, and only there
+		e.c.begin(func() {
+			if p := e.ensure(); p != nil {
+				p.h.release()
+			}
+		})
+	}
 }
 
 // next is what to compute next that nobody waits for: first what readers come to soon, then, where it can be kept and

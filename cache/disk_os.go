@@ -112,31 +112,37 @@ func (d *osDisk) path(name string) string { return filepath.Join(d.root, filepat
 
 func (d *osDisk) Create(name string) (File, error) {
 	path := d.path(name)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := d.folders(filepath.Dir(path)); err != nil {
+	for {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		if errors.Is(err, fs.ErrNotExist) {
+			if err := d.folders(filepath.Dir(path)); err != nil {
+				return nil, err
+			}
+			f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		}
+		if err != nil {
 			return nil, err
 		}
-		f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	}
-	if err != nil {
-		return nil, err
-	}
-	file := &osFile{File: f}
-	ok, err := file.Lock(Exclusive)
-	if err == nil && ok {
-		// Between the two calls another daemon that starts may have taken the file for a leftover and removed it.
+		file := &osFile{File: f}
+		ok, err := file.Lock(Exclusive)
 		var info Info
-		if info, err = file.Stat(); err == nil && info.Links > 0 {
+		if err == nil {
+			info, err = file.Stat()
+		}
+		switch {
+		case err != nil:
+			f.Close()
+			os.Remove(path)
+			return nil, err
+		case ok && info.Links > 0:
 			return file, nil
 		}
+		// Before the lock another daemon that starts took the file for a leftover: it has removed it, or is about to.
+		f.Close()
+		if err := ignoreAbsent(os.Remove(path)); err != nil {
+			return nil, err
+		}
 	}
-	f.Close()
-	if err == nil {
-		err = &fs.PathError{Op: "lock", Path: path, Err: fs.ErrNotExist}
-	}
-	os.Remove(path)
-	return nil, err
 }
 
 // folders makes a folder of the cache again: its directory may have been removed meanwhile. It must not come to lie

@@ -157,7 +157,7 @@ func (e *Entry) read(ctx context.Context, p []byte, off int64) error {
 	piece := int64(0) // not noted yet
 	missed, waited := false, false
 	for len(p) > 0 {
-		e.probe(false)
+		e.probe(once)
 		e.mu.Lock()
 		if piece == 0 && e.data == nil {
 			piece = e.note(off, int64(len(p)))
@@ -355,7 +355,7 @@ func (e *Entry) dropPart() {
 // Complete is the descriptor of the whole file, sealed or not yet, for the kernel to read by itself. It is shared, and
 // valid until Release.
 func (e *Entry) Complete() (*os.File, bool) {
-	e.probe(false)
+	e.probe(once)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.data == nil {
@@ -369,7 +369,7 @@ func (e *Entry) Complete() (*os.File, bool) {
 // State is how the file stands, another daemon's work included.
 func (e *Entry) State() State {
 	if !e.small {
-		e.probe(true)
+		e.probe(polled)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -403,9 +403,17 @@ func (e *Entry) Err() error {
 	return e.err
 }
 
-// probe looks for a sealed file: once, again after the entry has rested, and whenever it is told to look for what
-// another daemon may have done meanwhile.
-func (e *Entry) probe(look bool) {
+// When to look for a sealed file that another daemon may have made.
+type look uint8
+
+const (
+	once   look = iota // if that was not done yet
+	polled             // unless that was done just now: whoever polls for the end of a fill costs it little
+	always
+)
+
+// probe looks for a sealed file, and whether that of an entry that has rested is still there.
+func (e *Entry) probe(when look) {
 	e.mu.Lock()
 	if e.wakes {
 		e.wakes = false
@@ -417,18 +425,12 @@ func (e *Entry) probe(look bool) {
 			}
 		}
 	}
-	if e.sealed || e.probed && !look {
+	now := time.Now()
+	if e.sealed || e.probed && (when == once || when == polled && e.part != nil && now.Sub(e.looked) < 50*time.Millisecond) {
 		e.mu.Unlock()
 		return
 	}
-	// Whoever polls for the end of a fill costs it little.
-	if now := time.Now(); e.part != nil && now.Sub(e.looked) < 50*time.Millisecond {
-		e.mu.Unlock()
-		return
-	} else {
-		e.looked = now
-	}
-	e.probed = true
+	e.probed, e.looked = true, now
 	e.mu.Unlock()
 
 	h, rec, err := openSealed(e.c.disk, e.id, e.size)

@@ -17,7 +17,7 @@ func (e *Entry) Prepare(ctx context.Context) error {
 	if e.small {
 		return e.prepareSmall(ctx)
 	}
-	e.probe(true)
+	e.probe(always)
 	e.mu.Lock()
 	if e.final {
 		e.err, e.final = nil, false
@@ -71,7 +71,7 @@ func (e *Entry) Warm(ctx context.Context) error {
 	if e.built {
 		return e.warmBuilt(ctx)
 	}
-	e.probe(true)
+	e.probe(always)
 	e.mu.Lock()
 	if e.final {
 		e.err, e.final = nil, false
@@ -198,6 +198,7 @@ func (e *Entry) rescue(fl *flight, p *part) {
 			e.finish()
 		}
 	}
+	e.pump()
 	e.mu.Unlock()
 	if e.c.gate.drop(fl) {
 		fl.forget()

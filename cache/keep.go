@@ -288,7 +288,7 @@ func (k *kept) read(ctx context.Context, p []byte, off int64) error {
 	e := k.c.open(k.id, k.size, false, true)
 	defer e.Release()
 	for {
-		e.probe(true)
+		e.probe(always)
 		e.mu.Lock()
 		var h *handle
 		if e.data != nil {
