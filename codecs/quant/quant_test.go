@@ -193,7 +193,7 @@ func TestPiecesEqualTheWhole(t *testing.T) {
 	for i := range src {
 		src[i] = byte(r.Uint32())
 	}
-	want, whole, pieces := make([]byte, 8*n), make([]byte, 8*n), make([]byte, 8*n)
+	want, whole, pieces := make([]byte, 4*n), make([]byte, 4*n), make([]byte, 4*n)
 	everywhere(t, func(t *testing.T, e Encoding) {
 		c := e.Op.(*cast)
 		in := src[:n/c.from*c.from]

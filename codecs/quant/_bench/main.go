@@ -2,7 +2,7 @@
 
 // Command bench measures the casts of package quant against the same casts in C with AVX2 and F16C intrinsics.
 //
-//	go run ./codecs/quant/_bench [-json] [-rounds N] [-must RATIO]
+//	go run ./codecs/quant/_bench [-json] [-rounds N] [-cast f32] [-must RATIO]
 //
 // The two take turns on the same buffers, in this process and thread. A ratio is the time that C takes over the time
 // that package quant takes, the median over the rounds: 1 is as fast, more is faster. Rates are GB/s (10^9 bytes) of
@@ -51,7 +51,7 @@ const (
 	sweep = 512 << 20 // bytes of the wider side in one sample of l2
 )
 
-// peers are the functions of peer.h, which the linker finds by name only.
+// peers are the functions of peer.h. cgo can call them, but not take their addresses.
 var peers = map[string]func(dst, src unsafe.Pointer, n C.size_t){
 	"f64→f32/1":      func(d, s unsafe.Pointer, n C.size_t) { C.peer_f64_f32(d, s, n) },
 	"f64→f16/1":      func(d, s unsafe.Pointer, n C.size_t) { C.peer_f64_f16(d, s, n) },
@@ -73,7 +73,7 @@ var peers = map[string]func(dst, src unsafe.Pointer, n C.size_t){
 // line is one row of the table.
 type line struct {
 	Cast    string  `json:"cast"`
-	Kernels string  `json:"kernels"` // generic, avx2 or avx512
+	Kernels string  `json:"kernels"` // generic or avx2
 	Buffers string  `json:"buffers"` // dram or l2
 	Ratio   float64 `json:"ratio"`   // time of C / time of package quant
 	Rate    float64 `json:"gb_per_second"`
@@ -92,17 +92,16 @@ func main() {
 
 	runtime.LockOSThread()
 	debug.SetGCPercent(-1)
-	wide, narrow := memory(dram), memory(dram)
+	inputs, outputs := memory(dram), memory(dram)
 	lines := []line{}
 	for _, e := range quant.Encodings {
 		peer, ok := peers[e.Op.String()]
 		if !ok || !strings.Contains(e.Op.String(), *only) {
-			continue // to float64: no view needs it, and it has no kernel
+			continue // what becomes float64 has no kernel: no view needs it
 		}
 		in, out := int(e.From.Block().Bytes), int(e.To.Block().Bytes)
-		src, dst := wide, narrow
 		n := dram / max(in, out)
-		src, dst = src[:n*in], dst[:n*out]
+		src, dst := inputs[:n*in], outputs[:n*out]
 		compare(e, peer, src, dst)
 		fill(src, e.From)
 		for _, size := range []struct {
