@@ -112,9 +112,19 @@ func (v *volume) open(ctx context.Context, n *inode, t *tree.Node, back bool, ou
 }
 
 // patiently runs what may wait for a disk or a network, and returns when the caller gives up; do then ends by itself.
+// A panic of do is an error, as it would be in the goroutine of a request.
 func patiently(ctx context.Context, do func() error) error {
 	done := make(chan error, 1)
-	go func() { done <- do() }()
+	go func() {
+		var err error
+		defer func() {
+			if what := recover(); what != nil {
+				err = fault.New(fault.IO, "panic: %v", what)
+			}
+			done <- err
+		}()
+		err = do()
+	}()
 	select {
 	case err := <-done:
 		return err
@@ -243,9 +253,9 @@ func (v *volume) openLayout(ctx context.Context, h *handle, back bool, out *fuse
 // prepare is what an open waits for.
 func (v *volume) prepare(ctx context.Context, e entry) error {
 	if v.wait {
-		if err := e.Warm(ctx); err == nil || fault.KindOf(err) != fault.Space {
+		if err := e.Warm(ctx); err == nil || ctx.Err() != nil {
 			return err
-		} // no room to keep it: it is served all the same, uncached
+		} // it can't be kept, and is served all the same, or it can't be made, which Prepare finds too
 	}
 	return e.Prepare(ctx)
 }

@@ -394,6 +394,22 @@ func TestOpenFailures(t *testing.T) {
 	s.c.want("EFBIG", "open", "h", s.path(viewPath))
 }
 
+// A panic fails one request and nothing else.
+func TestPanics(t *testing.T) {
+	s := newStage(t)
+	v := s.view(viewPath, 1, viewSize)
+	s.view(version+"/tensors/a", 2, viewSize)
+	s.forest.nodes[version+"/tensors/a"].File.Check = func(context.Context) error { panic("check") }
+	v.set(func(c *computed) { c.ready = func(context.Context) error { panic("prepare") } })
+	s.options.Log = nil
+	s.mount()
+	s.c.want("EIO", "open", "h", s.path(version+"/tensors/a"))
+	s.c.want("EIO", "open", "h", s.path(viewPath))
+	v.set(func(c *computed) { c.ready = nil })
+	v.refs.Store(0) // the panic kept one
+	s.c.want(piece(1, 0, viewSize), "read-all", s.path(viewPath))
+}
+
 // A short answer is an error: cp takes it for the end of the file.
 func TestShortReads(t *testing.T) {
 	s := newStage(t)
