@@ -125,6 +125,7 @@ func newSession(t *testing.T) *stage {
 		"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + work, "XDG_CONFIG_HOME=" + filepath.Join(work, "config"),
 		"XDG_RUNTIME_DIR=" + filepath.Join(work, "run"), "ISOMERFS_CACHE_DIR=" + filepath.Join(s.work, "cache"),
 		"ISOMERFS_LOG=" + filepath.Join(work, "log"), roleVariable + "=command", "LC_ALL=C", "TZ=UTC",
+		"GORACE=atexit_sleep_ms=0", // the detector would have each command sleep for a second
 	}
 	t.Cleanup(func() { // whatever the session left mounted
 		all, _ := mounts()
