@@ -76,16 +76,14 @@ func dial(ctx context.Context, m mount) (*daemonClient, error) {
 	return nil, silent(m, last)
 }
 
-// silent is the fault of a daemon that does not answer.
+// silent is the fault of a daemon that does not answer us.
 func silent(m mount, err error) error {
-	f := fault.New(fault.Timeout, "its daemon does not answer")
-	if err != nil {
-		f.Err = err
-		if errors.Is(err, os.ErrPermission) {
-			f = fault.New(fault.Denied, "its daemon belongs to user %d", m.uid)
-		}
+	if errors.Is(err, os.ErrPermission) {
+		return fault.In(m.point, fault.New(fault.Denied, "it is the mount of user %d, whose daemon answers nobody else", m.uid))
 	}
-	return fault.In(m.point, f.Remedied("umount -l %s lifts a mount whose daemon has died", m.point))
+	f := fault.New(fault.Timeout, "its daemon does not answer").Remedied("umount -l %s lifts a mount whose daemon has died", m.point)
+	f.Err = err
+	return fault.In(m.point, f)
 }
 
 // reply is one line of a daemon's answer: an item, or how it ended.
@@ -152,6 +150,7 @@ type serving struct {
 	Device  string   `json:"device"`
 	Source  string   `json:"source"`
 	Follow  []string `json:"follow"`
+	Others  bool     `json:"others"`  // allow_other: whoever asks may ask everything
 	Mounted bool     `json:"mounted"` // still in its mount table: after a lazy unmount it only serves what is open
 }
 

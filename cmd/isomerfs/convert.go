@@ -78,11 +78,14 @@ func convert(ctx context.Context, src, to, out string, quiet bool) error {
 		return err
 	}
 	view, err := t.view(ctx, to)
-	if err != nil {
-		return err
+	var files []output
+	if err == nil {
+		files, err = t.outputs(ctx, view)
 	}
-	files, err := t.outputs(ctx, view)
 	if err != nil {
+		if broken := t.unreadable(ctx); broken != nil {
+			err = broken
+		}
 		return fault.In(t.given, err)
 	}
 	var total int64
@@ -155,6 +158,22 @@ func (t *target) version(ctx context.Context) (*tree.Node, error) {
 		return v, nil
 	}
 	return nil, fault.In(t.given, fault.New(fault.Absent, "no model is here"))
+}
+
+// unreadable is why the plain file that was named is no model; nil where it is one. The models beside it may be at fault
+// as well, and are not what was asked for.
+func (t *target) unreadable(ctx context.Context) error {
+	if t.stored == "" {
+		return nil
+	}
+	node, err := t.node(ctx)
+	if err == nil {
+		_, err = t.tree.Model(ctx, node)
+	}
+	if err == nil || ctx.Err() != nil {
+		return nil
+	}
+	return replaced(t.given, err)
 }
 
 // onlyModel is the path of the model of a store that has one.
@@ -232,10 +251,10 @@ func hasPrecisions(format string) bool {
 // outputs are the files of a view: where one stored file was named, those that are made of it alone.
 func (t *target) outputs(ctx context.Context, view *tree.Node) ([]output, error) {
 	var of *tree.Node
-	if t.stored != "" {
-		var err error
-		if of, err = t.tree.Resolve(ctx, t.stored); err != nil {
-			return nil, err
+	if node, err := t.node(ctx); err == nil && node.File != nil && node.File.Source != nil {
+		version := t.tree.Version(node)
+		if version != nil && strings.HasPrefix(node.Path, version.Path+"/source/") {
+			of = node
 		}
 	}
 	var files []output

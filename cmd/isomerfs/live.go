@@ -33,7 +33,7 @@ func (s *server) status() serving {
 			Cache:   usage{Dir: given(used.Dir), Used: given(used.Used), Limit: given(used.Limit), Files: given(used.Files)},
 			Version: given(builtVersion().Version), Since: given(s.started.Format(time.RFC3339)), Log: known(s.log.path),
 		},
-		Device: s.device, Source: s.mounting.store, Follow: list(s.follow),
+		Device: s.device, Source: s.mounting.store, Follow: list(s.follow), Others: s.allowOther,
 	}
 	for _, f := range s.cache.Fills() {
 		answer.Fills = append(answer.Fills, filling{f.Path, f.Done, f.Size})

@@ -258,7 +258,9 @@ func (l *locator) below(ctx context.Context, given string, m mount, rest string)
 	dir, follow := m.source, l.settings.follow
 	switch {
 	case err == nil:
-		t.daemon = daemon
+		if me := os.Geteuid(); me == 0 || me == m.uid || said.Others { // else it would answer nothing more
+			t.daemon = daemon
+		}
 		dir, follow = said.Store, said.Follow
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
