@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/isomerfs/isomerfs/fault"
-	"github.com/isomerfs/isomerfs/layout"
 	"github.com/isomerfs/isomerfs/tree"
 )
 
@@ -72,15 +71,12 @@ func known[T comparable](v T) *T {
 // given is a pointer to v.
 func given[T any](v T) *T { return &v }
 
-// session answers questions about the models of one tree. The daemon of a mount has one that knows the cache; a command
-// without a mount makes its own.
-type session struct {
-	tree  *tree.Tree
-	state func(*layout.File) string // of a file that is computed
-}
+// answers answer questions about the models of one tree. That of a mount's daemon knows the cache; a command without a
+// mount makes its own.
+type answers struct{ tree *tree.Tree }
 
 // ls calls found with every stored file and every view at and below path.
-func (s *session) ls(ctx context.Context, path string, found func(listed) error) error {
+func (s *answers) ls(ctx context.Context, path string, found func(listed) error) error {
 	node, err := s.tree.Resolve(ctx, path)
 	if err != nil {
 		return err
@@ -89,7 +85,7 @@ func (s *session) ls(ctx context.Context, path string, found func(listed) error)
 }
 
 // lsOf is ls of one stored file and what can be made of it alone.
-func (s *session) lsOf(ctx context.Context, stored string, found func(listed) error) error {
+func (s *answers) lsOf(ctx context.Context, stored string, found func(listed) error) error {
 	file, err := s.tree.Resolve(ctx, stored)
 	if err != nil {
 		return err
@@ -109,7 +105,7 @@ func (s *session) lsOf(ctx context.Context, stored string, found func(listed) er
 }
 
 // files visits every stored file and every view at and below a node.
-func (s *session) files(ctx context.Context, node *tree.Node, visit func(*tree.Node) error) error {
+func (s *answers) files(ctx context.Context, node *tree.Node, visit func(*tree.Node) error) error {
 	return s.tree.Walk(ctx, node, func(n *tree.Node) error {
 		if n.Kind != tree.Regular || n.File == nil || n.File.Document != nil {
 			return nil
@@ -118,31 +114,12 @@ func (s *session) files(ctx context.Context, node *tree.Node, visit func(*tree.N
 	})
 }
 
-func (s *session) listed(n *tree.Node) listed {
-	return listed{n.Path, n.Attr.Size, n.File.Exact, s.stateOf(n.File)}
+func (s *answers) listed(n *tree.Node) listed {
+	return listed{n.Path, n.Attr.Size, n.File.Exact, s.tree.State(n)}
 }
-
-func (s *session) stateOf(f *tree.File) string {
-	if f.Source != nil {
-		return "source"
-	}
-	return s.state(f.Layout)
-}
-
-// atRest is the state of a file without a mount: what small files would be held in memory, everything else is not yet
-// converted.
-func atRest(f *layout.File) string {
-	if f.Literal() || f.Size() <= heldInMemory {
-		return "memory"
-	}
-	return "virtual"
-}
-
-// heldInMemory is the size up to which the cache holds a file in memory and never on disk.
-const heldInMemory = 1 << 20
 
 // why says whether what path names is there, and if not, why not.
-func (s *session) why(ctx context.Context, path string) (reasoned, error) {
+func (s *answers) why(ctx context.Context, path string) (reasoned, error) {
 	answer, err := s.tree.Why(ctx, path)
 	if err != nil {
 		return reasoned{}, err

@@ -229,7 +229,7 @@ func (s *server) warm(ctx context.Context, path string, item func(any) error) er
 }
 
 // because makes of the error that a path leads nowhere the reason why.
-func (s *session) because(ctx context.Context, path string, err error) error {
+func (s *answers) because(ctx context.Context, path string, err error) error {
 	if !errors.Is(err, fault.Absent) {
 		return err
 	}

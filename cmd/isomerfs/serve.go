@@ -29,7 +29,7 @@ const (
 
 // server is a mount as its own process sees it.
 type server struct {
-	session
+	answers
 	mounting
 	at      places
 	device  string
@@ -102,10 +102,9 @@ func (s *server) open() error {
 	if err != nil {
 		return placed(s.cacheDir, err)
 	}
-	s.state = func(f *layout.File) string { return s.cache.State(f.ID(), f).String() }
 	s.tree = tree.New(tree.Options{
 		Store: s.store, Program: builtVersion().program(), UID: s.uid, GID: s.gid, Umask: s.umask,
-		State: s.state, Digest: s.cache.Digest, Live: s.live(), Log: s.log.Logger,
+		State: func(f *layout.File) string { return s.cache.State(f.ID(), f).String() }, Digest: s.cache.Digest, Live: s.live(), Log: s.log.Logger,
 	})
 	return nil
 }

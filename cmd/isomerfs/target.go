@@ -20,7 +20,7 @@ import (
 type target struct {
 	given   string // as it was given, for messages
 	store   store.Store
-	session               // the tree, opened by this process
+	answers               // the tree, opened by this process
 	path    string        // in the tree; "" is all of it
 	stored  string        // where one plain file was named: its path in the tree; path is then its version's
 	missing string        // where it could be no more than a model of a store, by name: the store's folder
@@ -72,7 +72,7 @@ type opened struct {
 }
 
 func (o *opened) target(given, path string) *target {
-	return &target{given: given, store: o.store, session: session{o.tree, atRest}, path: path}
+	return &target{given: given, store: o.store, answers: answers{o.tree}, path: path}
 }
 
 func newLocator() (*locator, error) {
@@ -270,7 +270,7 @@ func (l *locator) below(ctx context.Context, given string, m mount, rest string)
 	if t.store, err = store.Open(dir, store.Options{Follow: follow, Settle: asTheyAre}); err != nil {
 		return nil, fault.In(given, err)
 	}
-	t.session = session{l.newTree(t.store), atRest}
+	t.answers = answers{l.newTree(t.store)}
 	return t, nil
 }
 

@@ -17,9 +17,9 @@ import (
 	"time"
 )
 
-var update = flag.Bool("update", false, "write what the commands of the sessions print into testdata/sessions")
+var update = flag.Bool("update", false, "write what the commands of the transcripts print into testdata/transcripts")
 
-// roleVariable makes this test binary one of the programs that sessions run.
+// roleVariable makes this test binary one of the programs that they run.
 const roleVariable = "ISOMERFS_TEST_ROLE"
 
 func TestMain(m *testing.M) {
@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestSessions runs the sessions in testdata/sessions and compares what is printed. A session is a text:
+// TestTranscripts runs the transcripts in testdata/transcripts and compares what is printed. A transcript is a text:
 //
 //	# a comment
 //	$ command, run by sh in a folder of its own
@@ -44,11 +44,11 @@ func TestMain(m *testing.M) {
 //	? its exit code, where that is not 0
 //
 // Three programs stand ready: isomerfs, model (see writeModel), and what the system has. $WORK stands for the folder,
-// and what differs from run to run for itself: $PID, $DATE. Sessions whose names begin with "mount" mount.
-func TestSessions(t *testing.T) {
-	files, err := filepath.Glob("testdata/sessions/*.txt")
+// and what differs from run to run for itself: $PID, $DATE. Those whose names begin with "mount" mount.
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/transcripts/*.txt")
 	if err != nil || len(files) == 0 {
-		t.Fatalf("no sessions: %v", err)
+		t.Fatalf("no transcripts: %v", err)
 	}
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".txt")
@@ -60,7 +60,7 @@ func TestSessions(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := newSession(t).replay(string(want))
+			got := newStage(t).replay(string(want))
 			if got == string(want) {
 				return
 			}
@@ -99,7 +99,7 @@ type stage struct {
 	env  []string
 }
 
-func newSession(t *testing.T) *stage {
+func newStage(t *testing.T) *stage {
 	t.Helper()
 	work, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
@@ -127,7 +127,7 @@ func newSession(t *testing.T) *stage {
 		"ISOMERFS_LOG=" + filepath.Join(work, "log"), roleVariable + "=command", "LC_ALL=C", "TZ=UTC",
 		"GORACE=atexit_sleep_ms=0", // the detector would have each command sleep for a second
 	}
-	t.Cleanup(func() { // whatever the session left mounted
+	t.Cleanup(func() { // whatever the commands left mounted
 		all, _ := mounts()
 		for _, m := range all {
 			if strings.HasPrefix(m.point, work+"/") {
@@ -177,7 +177,7 @@ func (s *stage) steady(text string) string {
 	return text
 }
 
-// replay runs the commands of a session and is the session as it went.
+// replay runs the commands of a transcript and is the transcript as they went.
 func (s *stage) replay(text string) string {
 	var b strings.Builder
 	lines := strings.SplitAfter(text, "\n")
@@ -209,7 +209,7 @@ func (s *stage) replay(text string) string {
 	return b.String()
 }
 
-// escapeLine is a line of output that can't be taken for anything else of a session.
+// escapeLine is a line of output that can't be taken for anything else of a transcript.
 func escapeLine(line string) string {
 	line = strings.TrimRight(line, " \n")
 	if line == "" || strings.ContainsRune("#$!?", rune(line[0])) {
