@@ -147,11 +147,8 @@ func told[T any](ctx context.Context, d *daemonClient, question, path string) (a
 // serving is what a daemon says of its own: `isomerfs status`, and what another process needs to read the same store.
 type serving struct {
 	mounted
-	Device  string   `json:"device"`
-	Source  string   `json:"source"`
-	Follow  []string `json:"follow"`
-	Others  bool     `json:"others"`  // allow_other: whoever asks may ask everything
-	Mounted bool     `json:"mounted"` // still in its mount table: after a lazy unmount it only serves what is open
+	Follow []string `json:"follow"`
+	Others bool     `json:"others"` // allow_other: whoever asks may ask everything
 }
 
 // status asks a daemon how it is, within patience.

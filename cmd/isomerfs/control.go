@@ -33,10 +33,11 @@ import (
 
 // answer begins to answer commands. stop ends that.
 func (s *server) answer() (stop func(), err error) {
-	if s.device, err = deviceOf(s.at.point); err != nil {
+	device, err := deviceOf(s.at.point)
+	if err != nil {
 		return nil, err
 	}
-	listener, path, err := listen(socketName(s.device))
+	listener, path, err := listen(socketName(device))
 	if err != nil {
 		return nil, err
 	}

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"os"
 	"time"
-
-	"github.com/moby/sys/mountinfo"
 )
 
 // live are the documents below .isomerfs. They are made while the kernel waits: nothing here touches the mount.
@@ -33,17 +31,15 @@ func (s *server) status() serving {
 			Cache:   usage{Dir: given(used.Dir), Used: given(used.Used), Limit: given(used.Limit), Files: given(used.Files)},
 			Version: given(builtVersion().Version), Since: given(s.started.Format(time.RFC3339)), Log: known(s.log.path),
 		},
-		Device: s.device, Source: s.mounting.store, Follow: list(s.follow), Others: s.allowOther,
+		Follow: list(s.follow), Others: s.allowOther,
 	}
 	for _, f := range s.cache.Fills() {
 		answer.Fills = append(answer.Fills, filling{f.Path, f.Done, f.Size})
 	}
-	if s.fs != nil {
-		p := s.fs.Passthrough()
+	if kernel := s.fs.Load(); kernel != nil {
+		p := kernel.Passthrough()
 		answer.Passthrough = passthrough{given(p.Cache), given(p.Store), known(p.Reason)}
 	}
-	here, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(s.at.point))
-	answer.Mounted = err == nil && len(here) > 0
 	return answer
 }
 

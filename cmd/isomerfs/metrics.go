@@ -82,11 +82,19 @@ func (s *server) metrics() ([]byte, error) {
 	e.one("isomerfs_cache_used_bytes", "gauge", "Disk space of the cache.", float64(used.Used))
 	e.one("isomerfs_cache_limit_bytes", "gauge", "How much the cache may take.", float64(used.Limit))
 	e.one("isomerfs_cache_files", "gauge", "Complete files in the cache.", float64(used.Files))
+	did := s.cache.Stats()
+	e.one("isomerfs_cache_hits_total", "counter", "Reads that began no computation.", float64(did.Hits))
+	e.one("isomerfs_cache_misses_total", "counter", "Reads that began one.", float64(did.Misses))
+	e.one("isomerfs_computed_bytes_total", "counter", "Bytes computed.", float64(did.Computed))
+	e.one("isomerfs_filled_bytes_total", "counter", "Bytes of them written to the cache.", float64(did.Filled))
+	e.one("isomerfs_sealed_total", "counter", "Files completed in the cache.", float64(did.Sealed))
+	e.one("isomerfs_evictions_total", "counter", "Files removed from the cache to make room.", float64(did.Evictions))
+	e.one("isomerfs_failures_total", "counter", "Computations that ended with an error.", float64(did.Failures))
 	e.one("isomerfs_fills", "gauge", "Files being converted.", float64(len(fills)))
 	e.one("isomerfs_fills_left_bytes", "gauge", "What is left of the files being converted.", float64(left))
 
-	if s.fs != nil {
-		p, stats := s.fs.Passthrough(), s.fs.Stats()
+	if kernel := s.fs.Load(); kernel != nil {
+		p, stats := kernel.Passthrough(), kernel.Stats()
 		e.metric("isomerfs_passthrough", "gauge", "Whether the kernel reads complete files by itself.")
 		e.sample("isomerfs_passthrough", float64(oneIf(p.Cache)), "of", "cache")
 		e.sample("isomerfs_passthrough", float64(oneIf(p.Store)), "of", "store")

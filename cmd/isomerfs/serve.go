@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -32,10 +33,9 @@ type server struct {
 	answers
 	mounting
 	at      places
-	device  string
 	store   store.Store
 	cache   *cache.Cache
-	fs      *fs.Server
+	fs      atomic.Pointer[fs.Server] // nil until it is mounted; by then the kernel may already ask for live documents
 	log     *journal
 	started time.Time
 }
@@ -61,12 +61,14 @@ func (m mounting) serve(ctx context.Context, ready func(string) error) error {
 	if err != nil {
 		return fault.In(m.store, err)
 	}
-	if s.fs, err = fs.Mount(fs.Options{
+	kernel, err := fs.Mount(fs.Options{
 		Tree: s.tree, Cache: s.cache, Mountpoint: at.point, Source: m.store, StoreDir: at.store, CacheDir: m.cacheDir,
 		Passthrough: m.passthrough, AllowOther: m.allowOther, Wait: m.firstOpen == "wait", Log: log.Logger,
-	}); err != nil {
+	})
+	if err != nil {
 		return fault.In(m.point, err)
 	}
+	s.fs.Store(kernel)
 	stop, err := s.answer()
 	if err != nil {
 		s.unmount()
@@ -129,7 +131,7 @@ func (s *server) models(ctx context.Context) (int, error) {
 func (s *server) wait(ctx context.Context) error {
 	gone := make(chan struct{})
 	go func() {
-		s.fs.Wait()
+		s.fs.Load().Wait()
 		close(gone)
 	}()
 	select {
@@ -154,11 +156,11 @@ func (s *server) wait(ctx context.Context) error {
 func (s *server) unmount() {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	err := s.fs.Unmount(ctx, false)
+	err := s.fs.Load().Unmount(ctx, false)
 	if errors.Is(err, fs.ErrBusy) || errors.Is(err, context.DeadlineExceeded) {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		err = s.fs.Unmount(ctx, true)
+		err = s.fs.Load().Unmount(ctx, true)
 	}
 	if err != nil {
 		s.log.Warn("not unmounted", "error", err)
