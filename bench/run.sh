@@ -4,5 +4,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${ISOMERFS_BENCH_PYTHON:-$(./integration/python.sh --path)}
-if [ $# = 0 ] && [ -d codecs/quant/cbench ]; then go run ./codecs/quant/cbench; fi
+[ $# = 0 ] && CGO_ENABLED=1 go run ./codecs/quant/_bench && echo
 go run ./bench -isomerfs bin/isomerfs -python "$python" "$@"

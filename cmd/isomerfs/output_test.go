@@ -113,29 +113,6 @@ func TestLongLog(t *testing.T) {
 	}
 }
 
-// TestExposition: each sample stands behind the help and the type of its metric, and is what Prometheus can read.
-func TestExposition(t *testing.T) {
-	var e exposition
-	e.one("a_total", "counter", "Help.", 12345678901)
-	e.metric("b", "gauge", "Help.")
-	e.sample("b", 0.5, "path", "quote \" backslash \\ line\nfeed", "mode", "x")
-	e.each("c_total", "Help.", "op", map[string]uint64{"write": 2, "read": 1})
-	want := `# HELP a_total Help.
-# TYPE a_total counter
-a_total 1.2345678901e+10
-# HELP b Help.
-# TYPE b gauge
-b{path="quote \" backslash \\ line\nfeed",mode="x"} 0.5
-# HELP c_total Help.
-# TYPE c_total counter
-c_total{op="read"} 1
-c_total{op="write"} 2
-`
-	if e.String() != want {
-		t.Errorf("exposition is\n%s", e.String())
-	}
-}
-
 // TestHelp: every command says what it does in one line, and its examples name it.
 func TestHelp(t *testing.T) {
 	for _, c := range newRoot().Commands() {
