@@ -8,7 +8,8 @@ import (
 	"github.com/isomerfs/isomerfs/fault"
 )
 
-// DType is the type of a tensor's elements. Names are those of safetensors, plus C128 and STRING.
+// DType is the type of a tensor's elements. Names are those of safetensors, plus C128, STRING, and ONNX's
+// I4, U4, I2 and U2.
 type DType uint8
 
 const (
@@ -37,6 +38,13 @@ const (
 	U64
 	C128   // two float64; safetensors has no spelling for it
 	String // bytes of varying length; has no fixed size
+
+	// Integers of ONNX that safetensors has no spelling for, several to a byte, the first in the low bits.
+	I4
+	U4
+	I2
+	U2
+
 	numDTypes
 )
 
@@ -55,6 +63,7 @@ var dtypes = [numDTypes]struct {
 	I32: {"I32", Block{1, 4}}, U32: {"U32", Block{1, 4}}, F32: {"F32", Block{1, 4}}, C64: {"C64", Block{1, 8}},
 	F64: {"F64", Block{1, 8}}, I64: {"I64", Block{1, 8}}, U64: {"U64", Block{1, 8}}, C128: {"C128", Block{1, 16}},
 	String: {"STRING", Block{}},
+	I4:     {"I4", Block{2, 1}}, U4: {"U4", Block{2, 1}}, I2: {"I2", Block{4, 1}}, U2: {"U2", Block{4, 1}},
 }
 
 // ParseDType is the type that safetensors spells name; Invalid when there is none.
