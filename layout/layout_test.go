@@ -17,10 +17,18 @@ import (
 
 var ctx = context.Background()
 
+// seeds is n, a tenth of it in short runs: under the race detector everything takes ten times as long.
+func seeds(n uint64) uint64 {
+	if testing.Short() {
+		return n / 10
+	}
+	return n
+}
+
 // TestRandomFiles: whatever a file is made of, its size is the count of its bytes, and reads in any order, of any
 // length, by ReadAt and by Fill, equal the slow and obvious evaluation.
 func TestRandomFiles(t *testing.T) {
-	for seed := range uint64(3000) {
+	for seed := range seeds(3000) {
 		r := random{rand.New(rand.NewPCG(seed, 1))}
 		f := r.file(3)
 		want := naive(f)
@@ -58,7 +66,7 @@ func TestRandomFiles(t *testing.T) {
 
 // TestGrain: a grain lies around its offset, and is the grain of every offset within it.
 func TestGrain(t *testing.T) {
-	for seed := range uint64(1000) {
+	for seed := range seeds(1000) {
 		r := random{rand.New(rand.NewPCG(seed, 2))}
 		f := r.file(3)
 		for range 20 {
@@ -73,7 +81,7 @@ func TestGrain(t *testing.T) {
 
 // TestSlices: a slice has the bytes it names, however often it is sliced.
 func TestSlices(t *testing.T) {
-	for seed := range uint64(1000) {
+	for seed := range seeds(1000) {
 		r := random{rand.New(rand.NewPCG(seed, 3))}
 		f := r.file(2)
 		want := naive(f)
@@ -165,7 +173,7 @@ func TestID(t *testing.T) {
 // keeps its bytes.
 func TestIDOfRandomFiles(t *testing.T) {
 	seen := map[ID]string{}
-	for seed := range uint64(2000) {
+	for seed := range seeds(2000) {
 		r := random{rand.New(rand.NewPCG(seed, 4))}
 		f := r.file(2)
 		text := string(naive(f))
@@ -316,7 +324,10 @@ func sequential(t *testing.T, f *File, chunk int64, check func(p []byte, off int
 // TestTransposeReadsOnce: a transpose of a large matrix is one span; a sequential read of it, plain, cast, and cast
 // after a cast, reads its source at most twice, in pieces of a bounded buffer and in calls of a sensible length.
 func TestTransposeReadsOnce(t *testing.T) {
-	const rows, cols = 8192, 4096 // 128 MiB of float32
+	rows, cols := int64(8192), int64(4096) // 128 MiB of float32
+	if testing.Short() {
+		rows, cols = 2048, 2048
+	}
 	src := &memory{name: "w", size: rows * cols * 4, id: sha256.Sum256([]byte("w"))}
 	transpose := must(Box{Stored(src), []int64{cols, rows}, []int64{4, cols * 4}, 0, 4})
 	halved := must(Coded{blocks{2, []int64{4}}, "w", []*File{transpose}})
