@@ -333,7 +333,7 @@ func TestMemory(t *testing.T) {
 	for _, e := range entries {
 		e.Release()
 	}
-	if n := len(c.entries); n != 0 {
+	if n := remembered(c); n != 0 {
 		t.Errorf("%d entries are remembered", n)
 	}
 }
@@ -698,19 +698,19 @@ func TestResting(t *testing.T) {
 		synctest.Wait()
 		e.Release()
 		i.Release()
-		if d.open != 2 {
-			t.Errorf("%d files are open", d.open)
+		if d.opened() != 2 {
+			t.Errorf("%d files are open", d.opened())
 		}
 		time.Sleep(2 * time.Minute)
-		if d.open != 1 {
-			t.Errorf("%d files are open after two minutes", d.open)
+		if d.opened() != 1 {
+			t.Errorf("%d files are open after two minutes", d.opened())
 		}
 		e = c.Get(f, "x")
 		check(t, e, want, 5000, 5000)
 		e.Release()
 		time.Sleep(20 * time.Minute)
-		if d.open != 0 || len(c.entries) != 0 {
-			t.Errorf("%d files are open after twenty minutes, %d entries", d.open, len(c.entries))
+		if d.opened() != 0 || remembered(c) != 0 {
+			t.Errorf("%d files are open after twenty minutes, %d entries", d.opened(), remembered(c))
 		}
 		for _, name := range d.list() {
 			if strings.HasSuffix(name, partSuffix) {

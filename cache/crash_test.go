@@ -126,7 +126,7 @@ func TestCrash(t *testing.T) {
 	s.recovered(t, whole, "without a crash")
 	n := len(whole.ops)
 	const seeds = 3
-	for at := range n {
+	for at := 0; at < n; at += thinned {
 		d := newMemDisk()
 		d.crashAt = at
 		if err := s.play(t, d); err != nil {
@@ -148,7 +148,7 @@ func TestFailures(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := len(whole.ops)
-	for at := range n {
+	for at := 0; at < n; at += thinned {
 		for _, on := range []bool{false, true} {
 			errno := syscall.EIO
 			if (at%2 == 0) == on {
@@ -169,6 +169,9 @@ func TestFailures(t *testing.T) {
 			d.fault = nil
 			if d.open != 0 {
 				t.Errorf("%s: %d files are left open", what, d.open)
+			}
+			if d.misused {
+				t.Errorf("%s: a file was used after it was closed", what)
 			}
 			d.mu.Unlock()
 			s.recovered(t, d, what)

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/isomerfs/isomerfs/fault"
@@ -222,13 +223,15 @@ func (e *Entry) seal(p *part) {
 	c.seals <- struct{}{}
 	e.mu.Lock()
 	name := e.name
-	gone := e.part != p
-	e.mu.Unlock()
-	if gone {
+	if e.part != p { // given up meanwhile
+		e.mu.Unlock()
 		<-c.seals
 		return
 	}
+	p.h.hold()
+	e.mu.Unlock()
 	rec, err := p.seal(name)
+	p.h.release()
 	<-c.seals
 	e.mu.Lock()
 	if e.part != p {
@@ -249,7 +252,7 @@ func (e *Entry) seal(p *part) {
 		c.settle(e)
 		return
 	}
-	if err == errRival && e.replace(p) {
+	if errors.Is(err, errRival) && e.replace(p) {
 		e.mu.Unlock()
 		c.settle(e)
 		return

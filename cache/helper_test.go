@@ -30,18 +30,27 @@ type source struct {
 
 var sources atomic.Uint64
 
+// period is after how many bytes a source repeats itself: no multiple of anything else.
+const period = 1<<20 + 52
+
 func newSource(seed uint64, size int) *source {
 	s := &source{b: make([]byte, size)}
 	binary.LittleEndian.PutUint64(s.id[:], sources.Add(1))
 	r := rand.New(rand.NewPCG(seed, 1))
-	i := 0
-	for ; i+8 <= size; i += 8 {
-		binary.LittleEndian.PutUint64(s.b[i:], r.Uint64())
+	for i := 0; i < min(size, period); i += 4 {
+		var word [4]byte
+		binary.LittleEndian.PutUint32(word[:], r.Uint32())
+		copy(s.b[i:], word[:])
 	}
-	for ; i < size; i++ {
-		s.b[i] = byte(r.Uint32())
-	}
+	repeat(s.b, period)
 	return s
+}
+
+// repeat fills b with its first n bytes, again and again.
+func repeat(b []byte, n int) {
+	for ; n < len(b); n *= 2 {
+		copy(b[n:], b[:n])
+	}
 }
 
 func (s *source) ID() layout.ID  { return s.id }
@@ -114,10 +123,12 @@ func view(t testing.TB, s *source) (*layout.File, []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := append([]byte{}, header...)
-	for i := 0; i+4 <= len(s.b); i += 4 {
-		want = append(want, s.b[i+2], s.b[i+3])
+	want := make([]byte, f.Size())
+	body := want[copy(want, header):]
+	for i := 0; i < min(len(body), period/2); i += 2 {
+		copy(body[i:], s.b[2*i+2:2*i+4])
 	}
+	repeat(body, period/2)
 	return f, want
 }
 
@@ -193,4 +204,11 @@ func together(n int, f func(i int)) {
 func hexSum(b []byte) string {
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
+}
+
+// remembered is the number of entries that a cache knows of.
+func remembered(c *Cache) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.entries)
 }

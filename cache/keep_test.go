@@ -115,8 +115,8 @@ func TestKeep(t *testing.T) {
 		if r.runs.Load() != 2 {
 			t.Errorf("%d builds after it was evicted", r.runs.Load())
 		}
-		if d.open > 1 {
-			t.Errorf("%d files are open", d.open)
+		if d.opened() > 1 {
+			t.Errorf("%d files are open", d.opened())
 		}
 		c.Close()
 		if size > smallMost {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -238,26 +239,24 @@ func TestPeek(t *testing.T) {
 // TestDiskFillsMeanwhile loses the space in the middle of a fill.
 func TestDiskFillsMeanwhile(t *testing.T) {
 	d := newMemDisk()
-	d.total = 64 << 20
 	f, want, _ := sized(t, 1, 36<<20)
 	c := open(t, Options{Disk: d})
 	e := c.Get(f, "x")
 	defer e.Release()
-	for off := int64(0); off < int64(len(want)); off += 1 << 20 {
-		if off == 6<<20 {
-			d.mu.Lock()
-			d.lost = d.total - d.taken()
-			d.mu.Unlock()
+	var writes atomic.Int64
+	d.fault = func(_ int, op, _ string) error {
+		if op == "write" && writes.Add(1) > 5 {
+			return syscall.ENOSPC
 		}
-		check(t, e, want, off, 1<<20)
+		return nil
 	}
+	checkAll(t, e, want, 1<<20)
 	if got := e.State(); got == Ready {
 		t.Errorf("without space: %v", got)
 	}
 	until(t, "its part is gone", func() bool { return len(d.list()) == 0 })
-	d.mu.Lock()
-	d.lost = 0
-	d.mu.Unlock()
+	checkAll(t, e, want, 100_000)
+	writes.Store(-1 << 40)
 	until(t, "kept when there is space again", func() bool {
 		checkAll(t, e, want, 1<<20)
 		return e.State() == Ready

@@ -34,6 +34,7 @@ type memDisk struct {
 	dead    bool                               // it has
 	fault   func(n int, op, name string) error // why operation n fails
 	open    int                                // files
+	misused bool                               // a file was used after it was closed
 }
 
 type inode struct {
@@ -332,6 +333,13 @@ func (d *memDisk) removeAll() {
 	}
 }
 
+// opened is the number of open files.
+func (d *memDisk) opened() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.open
+}
+
 // list is the names there are.
 func (d *memDisk) list() []string {
 	d.mu.Lock()
@@ -356,6 +364,7 @@ func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
 	if f.shut {
+		f.d.misused = true
 		return 0, fs.ErrClosed
 	}
 	if err, _ := f.d.do("read", f.name); err != nil {
@@ -375,6 +384,7 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
 	if f.shut {
+		f.d.misused = true
 		return 0, fs.ErrClosed
 	}
 	err, torn := f.d.do("write", f.name)
@@ -399,6 +409,10 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 func (f *memFile) Truncate(size int64) error {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
+	if f.shut {
+		f.d.misused = true
+		return fs.ErrClosed
+	}
 	if err, _ := f.d.do("truncate", f.name); err != nil {
 		return err
 	}
@@ -410,6 +424,10 @@ func (f *memFile) Truncate(size int64) error {
 func (f *memFile) Sync() error {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
+	if f.shut {
+		f.d.misused = true
+		return fs.ErrClosed
+	}
 	if err, _ := f.d.do("sync", f.name); err != nil {
 		return err
 	}
@@ -424,6 +442,7 @@ func (f *memFile) Close() error {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
 	if f.shut {
+		f.d.misused = true
 		return fs.ErrClosed
 	}
 	f.shut = true
@@ -436,6 +455,10 @@ func (f *memFile) Close() error {
 func (f *memFile) Lock(how Lock) (bool, error) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
+	if f.shut {
+		f.d.misused = true
+		return false, fs.ErrClosed
+	}
 	if f.d.dead {
 		return false, errCrashed
 	}
@@ -455,6 +478,10 @@ func (f *memFile) Lock(how Lock) (bool, error) {
 func (f *memFile) Stat() (Info, error) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
+	if f.shut {
+		f.d.misused = true
+		return Info{}, fs.ErrClosed
+	}
 	if err, _ := f.d.do("fstat", f.name); err != nil {
 		return Info{}, err
 	}

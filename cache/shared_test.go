@@ -107,8 +107,8 @@ func TestRivals(t *testing.T) {
 				t.Fatalf("%s is left", name)
 			}
 		}
-		if d.open != 0 {
-			t.Fatalf("%d files are open", d.open)
+		if d.opened() != 0 {
+			t.Fatalf("%d files are open", d.opened())
 		}
 	}
 }
