@@ -1,7 +1,7 @@
 package graph
 
 import (
-	"slices"
+	"container/heap"
 	"strings"
 
 	"github.com/isomerfs/isomerfs/fault"
@@ -25,9 +25,9 @@ func Sort(g *model.Graph) (*model.Graph, error) {
 	return g, nil
 }
 
-func sortBlock(b *model.Block) error {
+func sortBlock(b *model.Body) error {
 	for _, n := range b.Nodes {
-		for _, inner := range n.Blocks() {
+		for _, inner := range n.Bodies() {
 			if err := sortBlock(inner); err != nil {
 				return err
 			}
@@ -53,8 +53,8 @@ func sorted(nodes []*model.Node) ([]*model.Node, error) {
 	inOrder := true
 	for i, n := range nodes {
 		seen := map[int]bool{}
-		reads(n, func(name string) {
-			if j, ok := maker[name]; ok && !seen[j] {
+		reads(n, func(name *string) {
+			if j, ok := maker[*name]; ok && !seen[j] {
 				seen[j] = true
 				waits[i]++
 				then[j] = append(then[j], i)
@@ -65,19 +65,19 @@ func sorted(nodes []*model.Node) ([]*model.Node, error) {
 	if inOrder {
 		return nodes, nil
 	}
-	var ready heap
+	var ready places
 	for i := range nodes {
 		if waits[i] == 0 {
-			ready.push(i)
+			heap.Push(&ready, i)
 		}
 	}
 	list := make([]*model.Node, 0, len(nodes))
 	for len(ready) > 0 {
-		i := ready.pop()
+		i := heap.Pop(&ready).(int)
 		list = append(list, nodes[i])
 		for _, j := range then[i] {
 			if waits[j]--; waits[j] == 0 {
-				ready.push(j)
+				heap.Push(&ready, j)
 			}
 		}
 	}
@@ -93,20 +93,20 @@ func sorted(nodes []*model.Node) ([]*model.Node, error) {
 	return list, nil
 }
 
-// reads calls visit with every name that a node uses from around it: its inputs, and what its subgraphs do not define.
-func reads(n *model.Node, visit func(name string)) {
-	for _, in := range n.Inputs {
+// reads calls visit with where a node says each name that it uses from around it: its inputs, and what its subgraphs do not define.
+func reads(n *model.Node, visit func(name *string)) {
+	for i, in := range n.Inputs {
 		if in != "" {
-			visit(in)
+			visit(&n.Inputs[i])
 		}
 	}
-	for _, b := range n.Blocks() {
+	for _, b := range n.Bodies() {
 		captures(b, visit)
 	}
 }
 
-// captures calls visit with every name that a block uses and does not define, once for each use.
-func captures(b *model.Block, visit func(name string)) {
+// captures calls visit with where a block says each name that it uses and does not define, once for each use.
+func captures(b *model.Body, visit func(name *string)) {
 	own := map[string]bool{}
 	for _, v := range b.Inputs {
 		own[v.Name] = true
@@ -124,8 +124,8 @@ func captures(b *model.Block, visit func(name string)) {
 			own[out] = true
 		}
 	}
-	outside := func(name string) {
-		if !own[name] {
+	outside := func(name *string) {
+		if !own[*name] {
 			visit(name)
 		}
 	}
@@ -133,22 +133,22 @@ func captures(b *model.Block, visit func(name string)) {
 		reads(n, outside)
 	}
 	for _, v := range b.Outputs {
-		outside(v.Name)
+		outside(&v.Name)
 	}
 }
 
-// heap is the places of nodes that may come next, the least first.
-type heap []int
+// places is the places of nodes that may come next: a heap with the least on top.
+type places []int
 
-func (h *heap) push(x int) {
-	i, _ := slices.BinarySearchFunc(*h, x, func(a, b int) int { return b - a })
-	*h = slices.Insert(*h, i, x)
-}
+func (p places) Len() int           { return len(p) }
+func (p places) Less(i, j int) bool { return p[i] < p[j] }
+func (p places) Swap(i, j int)      { p[i], p[j] = p[j], p[i] }
+func (p *places) Push(x any)        { *p = append(*p, x.(int)) }
 
-func (h *heap) pop() int {
-	last := len(*h) - 1
-	x := (*h)[last]
-	*h = (*h)[:last]
+func (p *places) Pop() any {
+	last := len(*p) - 1
+	x := (*p)[last]
+	*p = (*p)[:last]
 	return x
 }
 
