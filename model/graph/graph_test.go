@@ -167,6 +167,14 @@ var graphs = map[string]func() *model.Graph{
 			Nodes:        nodes{node("y = Resize x roi scales")},
 		})
 	},
+	// Clip takes bfloat16, and what it is made of does not before opset 16
+	"clip": func() *model.Graph {
+		return graphOf(13, &model.Body{
+			Inputs: values{typed("x", model.F32, 4)}, Outputs: values{typed("y", model.F32, 4)},
+			Initializers: tensors{tensor("w", model.F32, 4), tensor("low", model.F32)},
+			Nodes:        nodes{node("m = Mul x w"), node("y = Clip m low _")},
+		})
+	},
 	"sequence": func() *model.Graph {
 		return graphOf(17, &model.Body{
 			Inputs: values{typed("x", model.F32, 4), {Name: "q", Type: &model.Type{Form: model.SequenceForm, Elem: typed("", model.F32).Type}}}, Outputs: values{typed("y", model.F32, 4)},

@@ -1,8 +1,6 @@
 package graph
 
 import (
-	"encoding/binary"
-	"math"
 	"strconv"
 
 	"github.com/isomerfs/isomerfs/fault"
@@ -23,6 +21,10 @@ var guarded = set("LayerNormalization", "SimplifiedLayerNormalization", "RMSNorm
 // followers lists the operators that stay in float32 where all they get are results of guarded operators, or numbers
 // that come from shapes, and constants: the variance that an epsilon is added to, the count that a sum is divided by.
 var followers = set("Add", "Sub", "Mul", "Div", "Sqrt", "Reciprocal", "Neg", "Floor", "Ceil", "Round", "Abs", "Mod", "Identity", "Squeeze", "Unsqueeze", "Reshape", "Concat", "Gather", "Slice", "ReduceProd")
+
+// wrapped lists the operators that the specification gives bfloat16 before the operators that ONNX Runtime expands them
+// to take it, with the opset from which those do. Their tensors are narrowed, and they compute in float32.
+var wrapped = map[string]int64{"Clip": 16} // by Where
 
 // single lists, of operators of com.microsoft, the inputs that stay in float32 while the others are narrowed.
 var single = map[string][]int{"GroupNorm": {1, 2}, "SkipGroupNorm": {1, 2}}
@@ -53,7 +55,7 @@ func Half(g *model.Graph, to model.DType, op layout.Op) (*model.Graph, error) {
 		return nil, err
 	}
 	h := &half{g: g, dtype: to, op: op, kind: "h", number: onnxFloat16, name: "float16", suffix: "_cast_to_fp16",
-		names: map[string]bool{}, values: map[*scope]map[string]*value{}, after: map[*model.Node][]*model.Node{}, first: map[*scope][]*model.Node{}, tender: map[*value]bool{}}
+		names: map[string]bool{}, values: map[*scope]map[string]*value{}, before: map[*model.Node][]*model.Node{}, after: map[*model.Node][]*model.Node{}, first: map[*scope][]*model.Node{}, tender: map[*value]bool{}}
 	if to == model.BF16 {
 		h.kind, h.number, h.name, h.suffix = "b", onnxBFloat16, "bfloat16", "_cast_to_bf16"
 		if v := g.Opset(""); v < 13 {
@@ -95,8 +97,9 @@ type half struct {
 	order  []*value
 	tender map[*value]bool // results of guarded operators and of their followers
 
-	first map[*scope][]*model.Node      // nodes to add at the beginning of a block
-	after map[*model.Node][]*model.Node // and behind a node
+	first  map[*scope][]*model.Node      // nodes to add at the beginning of a block
+	after  map[*model.Node][]*model.Node // behind a node
+	before map[*model.Node][]*model.Node // and in front of one
 }
 
 // home is the type that a value is computed in.
@@ -283,7 +286,7 @@ func (h *half) keep(s *scope, n *model.Node) {
 // decide decides the types that a node computes in.
 func (h *half) decide(s *scope, n *model.Node) error {
 	o := operatorOf(n, h.g.Opset(n.Domain))
-	if o == nil || functionOf(h.g, n) != nil || stay[n.Op] || h.foreign(s, n, o) {
+	if o == nil || h.types.functionOf(n) != nil || stay[n.Op] || h.foreign(s, n, o) {
 		h.keep(s, n)
 		return nil
 	}
@@ -321,6 +324,10 @@ func (h *half) decide(s *scope, n *model.Node) error {
 		}
 		return nil
 	}
+	if v := wrapped[n.Op]; model.Standard(n.Domain) && h.dtype == model.BF16 && h.g.Opset("") < v {
+		h.wrap(s, n)
+		return nil
+	}
 	narrowed := map[byte]bool{}
 	for i, name := range n.Inputs {
 		if name == "" || s.kind(name) != float {
@@ -352,6 +359,27 @@ func (h *half) decide(s *scope, n *model.Node) error {
 		h.give(s, n, i, at)
 	}
 	return nil
+}
+
+// wrap has a node compute in float32 between neighbours in the narrow type.
+func (h *half) wrap(s *scope, n *model.Node) {
+	for i, name := range n.Inputs {
+		v := h.find(s, name)
+		if v == nil {
+			continue
+		}
+		c := h.newCast(name, h.fresh(name+"_cast_to_fp32"), onnxFloat)
+		v.half = append(v.half, &c.Inputs[0])
+		n.Inputs[i] = c.Outputs[0]
+		h.before[n] = append(h.before[n], c)
+	}
+	for i, name := range n.Outputs {
+		if v := h.give(s, n, i, narrow); v != nil {
+			n.Outputs[i] = h.fresh(name + h.suffix)
+			v.node, v.at = h.newCast(n.Outputs[i], name, h.number), 0
+			h.after[n] = append(h.after[n], v.node)
+		}
+	}
 }
 
 // refuse is why a graph can't be narrowed to bfloat16.
@@ -546,235 +574,4 @@ func (h *half) setNumber(n *model.Node, name string, from int64) {
 			a.Value = h.number
 		}
 	}
-}
-
-// settle makes a value what its uses need: narrows it, or adds the Cast that gives the other type.
-func (h *half) settle(v *value) error {
-	switch v.home {
-	case constant:
-		return h.settleConstant(v)
-	case source:
-		if v.home = wide; len(v.wide) == 0 && v.result < 0 && len(v.half) > 0 {
-			v.home = narrow
-			if err := h.narrowSource(v.node); err != nil {
-				return err
-			}
-		}
-	}
-	if v.home == narrow {
-		for _, d := range v.declared {
-			h.retype(d)
-		}
-		if v.result >= 0 {
-			return h.settleResult(v)
-		}
-		if len(v.wide) > 0 {
-			point(v.wide, h.cast(v, v.name, h.fresh(v.name+"_cast_to_fp32"), onnxFloat))
-		}
-		return nil
-	}
-	if len(v.half) > 0 {
-		base := v.name + h.suffix
-		if v.input >= 0 {
-			base = "graph_input_cast_" + strconv.Itoa(v.input)
-		}
-		point(v.half, h.cast(v, v.name, h.fresh(base), h.number))
-	}
-	return nil
-}
-
-// settleResult gives an output of the model that is computed narrow: under another name, with a Cast to its own.
-func (h *half) settleResult(v *value) error {
-	inner := h.fresh("graph_output_cast_" + strconv.Itoa(v.result))
-	if v.node == nil {
-		return nil
-	}
-	v.node.Outputs[v.at] = inner
-	point(v.half, inner)
-	point(v.either, inner)
-	h.cast(v, inner, v.name, onnxFloat)
-	return nil
-}
-
-// point makes uses say another name.
-func point(uses []*string, name string) {
-	for _, u := range uses {
-		*u = name
-	}
-}
-
-// cast adds a Cast behind what gives v, and is the name of its output.
-func (h *half) cast(v *value, from, to string, number int64) string {
-	attribute := &model.Attribute{Name: "to", Kind: model.IntKind, Value: number}
-	if h.g.Opset("") < 6 { // there a type is a name
-		attribute.Kind, attribute.Value = model.StringKind, map[int64]string{onnxFloat: "FLOAT", onnxFloat16: "FLOAT16"}[number]
-	}
-	name := to
-	if v.result >= 0 && to == v.name {
-		name = from
-	}
-	n := &model.Node{Name: h.fresh(name + "_node"), Op: "Cast", Inputs: []string{from}, Outputs: []string{to}, Attributes: []*model.Attribute{attribute}}
-	h.add(v, n)
-	return to
-}
-
-// add puts a node behind what gives v.
-func (h *half) add(v *value, n *model.Node) {
-	if v.node != nil {
-		h.after[v.node] = append(h.after[v.node], n)
-	} else {
-		h.first[v.scope] = append(h.first[v.scope], n)
-	}
-}
-
-// settleConstant narrows a tensor where an operator takes it so, and keeps it in float32 besides where one needs that.
-// Of two the narrow one keeps the name, unless the name is an output of the model.
-func (h *half) settleConstant(v *value) error {
-	if len(v.half) == 0 {
-		return nil
-	}
-	var c *model.Constant
-	if c = v.constant; c == nil {
-		c = stored(v.node)
-	}
-	small, err := h.narrow(c)
-	if err != nil {
-		return err
-	}
-	if len(v.wide) == 0 && v.result < 0 {
-		h.store(v, small)
-		for _, d := range v.declared {
-			h.retype(d)
-		}
-		if v.listed != nil {
-			h.retype(v.listed)
-		}
-		return nil
-	}
-	if v.result >= 0 {
-		name := h.fresh(v.name + h.suffix)
-		point(v.half, name)
-		h.beside(v, small, name)
-		return nil
-	}
-	full := *c
-	full.Wire = c.Wire
-	h.store(v, small)
-	for _, d := range v.declared {
-		h.retype(d)
-	}
-	if v.listed != nil {
-		h.retype(v.listed)
-	}
-	name := h.fresh(v.name + "_cast_to_fp32")
-	point(v.wide, name)
-	h.beside(v, &full, name)
-	return nil
-}
-
-// store makes c the tensor of v.
-func (h *half) store(v *value, c *model.Constant) {
-	if v.constant != nil {
-		*v.constant = *c
-		return
-	}
-	v.node.Attributes = []*model.Attribute{{Name: "value", Kind: model.TensorKind, Value: c}}
-}
-
-// beside adds c as a tensor of its own: an initializer, or where v is none or an initializer would have to be an input,
-// a Constant.
-func (h *half) beside(v *value, c *model.Constant, name string) {
-	if v.constant != nil && v.listed == nil {
-		c.Name = name
-		b := v.scope.block
-		b.Initializers = append(b.Initializers, c)
-		return
-	}
-	if v.listed != nil {
-		c.Name = ""
-	}
-	h.add(v, &model.Node{Name: h.fresh(name + "_node"), Op: "Constant", Outputs: []string{name}, Attributes: []*model.Attribute{{Name: "value", Kind: model.TensorKind, Value: c}}})
-}
-
-// stored is the float32 tensor of a Constant, made of a number or numbers where those are what it says; nil where it
-// says anything else.
-func stored(n *model.Node) *model.Constant {
-	for _, a := range n.Attributes {
-		switch v := a.Value.(type) {
-		case *model.Constant:
-			if a.Name == "value" && v.DType == model.F32 {
-				return v
-			}
-		case float32:
-			if a.Name == "value_float" {
-				return numbers(nil, v)
-			}
-		case []float32:
-			if a.Name == "value_floats" {
-				return numbers([]int64{int64(len(v))}, v...)
-			}
-		}
-	}
-	return nil
-}
-
-// numbers is a float32 tensor of these elements.
-func numbers(shape []int64, list ...float32) *model.Constant {
-	data := make([]byte, 0, 4*len(list))
-	for _, x := range list {
-		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(x))
-	}
-	return &model.Constant{Tensor: model.Tensor{DType: model.F32, Shape: shape, Data: layout.Bytes(data)}}
-}
-
-// narrow is a float32 tensor in the narrow type. Nothing is read.
-func (h *half) narrow(c *model.Constant) (*model.Constant, error) {
-	f, err := layout.New(layout.Coded{Op: h.op, Label: c.Name, In: []*layout.File{c.Data}})
-	if err != nil {
-		return nil, err
-	}
-	small := *c
-	small.DType, small.Data = h.dtype, f
-	return &small, nil
-}
-
-// narrowSource makes the attribute of a node say the narrow type.
-func (h *half) narrowSource(n *model.Node) error {
-	if n.Is("ConstantOfShape") {
-		if a := n.Attribute("value"); a != nil {
-			c, err := h.narrow(a.Constants()[0])
-			if err != nil {
-				return err
-			}
-			a.Value = c
-			return nil
-		}
-		zero := numbers([]int64{1}, 0)
-		zero.DType, zero.Data = h.dtype, layout.Bytes([]byte{0, 0})
-		n.Attributes = append(n.Attributes, &model.Attribute{Name: "value", Kind: model.TensorKind, Value: zero})
-		return nil
-	}
-	name := generators[n.Op].attribute
-	a := n.Attribute(name)
-	if a == nil {
-		n.Attributes = append(n.Attributes, &model.Attribute{Name: name, Kind: model.IntKind, Value: h.number})
-		return nil
-	}
-	if a.Kind == model.StringKind {
-		a.Value = "FLOAT16"
-	} else {
-		a.Value = h.number
-	}
-	return nil
-}
-
-// woven is the nodes of a block with those that were added.
-func (h *half) woven(s *scope) []*model.Node {
-	list := make([]*model.Node, 0, len(s.block.Nodes)+len(h.first[s]))
-	list = append(list, h.first[s]...)
-	for _, n := range s.block.Nodes {
-		list = append(list, n)
-		list = append(list, h.after[n]...)
-	}
-	return list
 }

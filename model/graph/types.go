@@ -22,10 +22,10 @@ func newScope(outer *scope, b *model.Body) *scope {
 // typer finds the kinds of values, from what tensors say of themselves, what inputs and values are declared as, and
 // the operators' table.
 type typer struct {
-	g      *model.Graph
-	scopes map[*model.Body]*scope
-	depth  int  // of functions within functions
-	left   *int // how many nodes may be looked at before no further round and no function is
+	functions map[functionKey]*model.Function
+	scopes    map[*model.Body]*scope
+	depth     int  // of functions within functions
+	left      *int // how many nodes may be looked at before no further round and no function is
 }
 
 // deepest is how many functions may use one another before their types are left unknown.
@@ -35,7 +35,10 @@ const deepest = 16
 func infer(g *model.Graph) *typer {
 	left := 1 << 20
 	g.Main.Walk(func(*model.Body, *model.Node) { left += 8 })
-	t := &typer{g: g, scopes: map[*model.Body]*scope{}, left: &left}
+	t := &typer{functions: map[functionKey]*model.Function{}, scopes: map[*model.Body]*scope{}, left: &left}
+	for _, f := range g.Functions {
+		t.functions[keyOf(f.Domain, f.Name, f.Overload)] = f
+	}
 	t.block(g.Main, nil, nil, g.Opset)
 	return t
 }
@@ -180,7 +183,7 @@ func (t *typer) node(n *model.Node, s *scope, opset func(string) int64) []kind {
 		}
 		return outs
 	}
-	if f := functionOf(t.g, n); f != nil {
+	if f := t.functionOf(n); f != nil {
 		return t.function(f, n, s)
 	}
 	if model.Standard(n.Domain) {
@@ -365,14 +368,19 @@ func constantKind(n *model.Node) kind {
 	return unknown
 }
 
-// functionOf is the function of the graph that a node calls; nil where it calls none.
-func functionOf(g *model.Graph, n *model.Node) *model.Function {
-	for _, f := range g.Functions {
-		if f.Name == n.Op && f.Overload == n.Overload && (f.Domain == n.Domain || model.Standard(f.Domain) && model.Standard(n.Domain)) {
-			return f
-		}
+// functionKey is how a call finds its function.
+type functionKey struct{ domain, name, overload string }
+
+func keyOf(domain, name, overload string) functionKey {
+	if model.Standard(domain) {
+		domain = ""
 	}
-	return nil
+	return functionKey{domain, name, overload}
+}
+
+// functionOf is the function of the graph that a node calls; nil where it calls none.
+func (t *typer) functionOf(n *model.Node) *model.Function {
+	return t.functions[keyOf(n.Domain, n.Op, n.Overload)]
 }
 
 // function is the kinds of the outputs of a call.
@@ -390,7 +398,7 @@ func (t *typer) function(f *model.Function, n *model.Node, s *scope) []kind {
 	for _, v := range f.Values {
 		declared[v.Name] = kindOf(v.Type)
 	}
-	inner := &typer{g: t.g, scopes: map[*model.Body]*scope{}, depth: t.depth, left: t.left}
+	inner := &typer{functions: t.functions, scopes: map[*model.Body]*scope{}, depth: t.depth, left: t.left}
 	inner.nodes(f.Nodes, in, declared, f.Opset)
 	outs := make([]kind, len(f.Outputs))
 	for i, name := range f.Outputs {
