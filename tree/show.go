@@ -29,7 +29,7 @@ type TensorInfo struct {
 	NBytes int64
 }
 
-// Port is an input or output of a graph. A dimension is an int64, or the string that names it.
+// Port is an input or output of a graph. A dimension is an int64, the string that names it, or nil where nobody knows.
 type Port struct {
 	Name, DType string
 	Shape       []any
@@ -170,10 +170,18 @@ func (s *Shown) add(name string, m *model.Model) {
 	for _, t := range m.Tensors {
 		s.tensor(name, &t)
 	}
-	for key, value := range m.Metadata {
-		if _, twice := s.Metadata[key]; !twice {
-			s.Metadata[key] = value
+	metadata := func(facts map[string]string) {
+		for key, value := range facts {
+			if _, twice := s.Metadata[key]; !twice {
+				s.Metadata[key] = value
+			}
 		}
+	}
+	metadata(m.Metadata)
+	if m.Graph != nil && m.Graph.Main != nil {
+		s.Inputs = append(s.Inputs, inputsOf(m.Graph)...)
+		s.Outputs = append(s.Outputs, portsOf(m.Graph.Main.Outputs)...)
+		metadata(graphFacts(m.Graph, m.Parameters()))
 	}
 }
 

@@ -75,6 +75,17 @@ func summary(ctx context.Context, c *contents, _ bool) ([]byte, error) {
 			name = m.name + ": "
 		}
 		fmt.Fprintf(&b, "\n%s%s, %s, %s parameters\n", name, x.model.Format, strings.Join(storedPaths(x.model), " "), countText(x.model.Parameters()))
+		if g := x.model.Graph; g != nil && g.Main != nil {
+			fmt.Fprintf(&b, "\n")
+			for _, p := range inputsOf(g) {
+				fmt.Fprintf(&b, "input %s\n", portText(p))
+			}
+			for _, p := range portsOf(g.Main.Outputs) {
+				fmt.Fprintf(&b, "output %s\n", portText(p))
+			}
+			facts := graphFacts(g, x.model.Parameters())
+			fmt.Fprintf(&b, "opsets: %s\noperators: %s\n", lineText(facts["opsets"]), lineText(facts["operators"]))
+		}
 		w := tabwriter.NewWriter(&b, 0, 8, 2, ' ', tabwriter.AlignRight)
 		fmt.Fprintf(w, "\ntype\ttensors\telements\tbytes\t\n")
 		for _, s := range byDType(x.model) {

@@ -1,0 +1,126 @@
+package tree
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/isomerfs/isomerfs/model"
+)
+
+// portsOf are values of a graph as ports.
+func portsOf(values []*model.Value) []Port {
+	ports := make([]Port, 0, len(values))
+	for _, v := range values {
+		p := Port{Name: v.Name, DType: "unknown"}
+		if v.Type != nil {
+			p.DType = typeName(v.Type)
+			for _, d := range v.Type.Shape {
+				switch {
+				case d.Fixed:
+					p.Shape = append(p.Shape, d.Size)
+				case d.Param != "":
+					p.Shape = append(p.Shape, d.Param)
+				default:
+					p.Shape = append(p.Shape, nil)
+				}
+			}
+		}
+		ports = append(ports, p)
+	}
+	return ports
+}
+
+// typeName is a type without its shape.
+func typeName(t *model.Type) string {
+	if t == nil {
+		return "unknown"
+	}
+	switch t.Form {
+	case model.TensorForm, model.SparseForm:
+		if t.DType != model.Invalid {
+			return t.DType.String()
+		}
+	case model.SequenceForm:
+		return "sequence(" + typeName(t.Elem) + ")"
+	case model.OptionalForm:
+		return "optional(" + typeName(t.Elem) + ")"
+	case model.MapForm:
+		return "map(" + t.Key.String() + "," + typeName(t.Elem) + ")"
+	case model.OpaqueForm:
+		return strings.TrimPrefix(t.Domain+"."+t.Name, ".")
+	}
+	return "unknown"
+}
+
+// inputsOf are the values that a caller gives: an input that is also an initializer has a value already.
+func inputsOf(g *model.Graph) []Port {
+	given := map[string]bool{}
+	for _, c := range g.Main.Initializers {
+		given[c.Name] = true
+	}
+	var list []*model.Value
+	for _, v := range g.Main.Inputs {
+		if !given[v.Name] {
+			list = append(list, v)
+		}
+	}
+	return portsOf(list)
+}
+
+// graphFacts are what a graph says of itself in numbers, by name.
+func graphFacts(g *model.Graph, parameters int64) map[string]string {
+	facts := map[string]string{"parameters": fmt.Sprint(parameters)}
+	if g.IRVersion > 0 {
+		facts["ir_version"] = fmt.Sprint(g.IRVersion)
+	}
+	var opsets []string
+	for _, o := range g.Opsets {
+		opsets = append(opsets, fmt.Sprintf("%s %d", domainName(o.Domain), o.Version))
+	}
+	facts["opsets"] = strings.Join(opsets, ", ")
+	counts := map[string]int{}
+	count := func(n *model.Node) {
+		op := n.Op
+		if !model.Standard(n.Domain) {
+			op = n.Domain + "." + op
+		}
+		counts[op]++
+	}
+	g.Main.Walk(func(_ *model.Body, n *model.Node) { count(n) })
+	for _, f := range g.Functions {
+		(&model.Body{Nodes: f.Nodes}).Walk(func(_ *model.Body, n *model.Node) { count(n) })
+	}
+	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
+	})
+	for i, name := range names {
+		names[i] = fmt.Sprintf("%s %d", name, counts[name])
+	}
+	facts["operators"] = strings.Join(names, ", ")
+	if n := len(g.Functions); n > 0 {
+		facts["functions"] = fmt.Sprint(n)
+	}
+	return facts
+}
+
+// domainName is a domain as people read it.
+func domainName(domain string) string {
+	if model.Standard(domain) {
+		return "ai.onnx"
+	}
+	return domain
+}
+
+// portText is a port on one line.
+func portText(p Port) string {
+	dims := make([]string, len(p.Shape))
+	for i, d := range p.Shape {
+		if dims[i] = "?"; d != nil {
+			dims[i] = fmt.Sprint(d)
+		}
+	}
+	return fmt.Sprintf("%s %s [%s]", lineText(p.Name), p.DType, lineText(strings.Join(dims, ", ")))
+}
