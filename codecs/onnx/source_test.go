@@ -114,3 +114,11 @@ func content(t testing.TB, f *layout.File) []byte {
 	}
 	return p
 }
+
+// layoutSource is a file that was written, as one to read.
+type layoutSource struct{ *layout.File }
+
+func (s layoutSource) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	return s.File.ReadAt(ctx, &workspace{}, p, off)
+}
+func (s layoutSource) String() string { return "written" }
