@@ -14,6 +14,7 @@ const (
 	pieceAlign   = 64 << 10  // random readers: what they ask for, rounded
 	firstPiece   = 256 << 10 // at the beginning of a file, where readers look for its header
 	requestPiece = 512 << 10 // of one request of a reader who is not known to read on: several at a time
+	largeRequest = 256 << 10 // who asks for so much gets all of a segment, where all is to be filled
 	segment      = 2 << 20   // of what is read or filled in order: the kernel keeps such writes in large folios
 	keptPiece    = 1 << 20   // the same where the results are in memory alone
 )
@@ -83,7 +84,7 @@ func (r *reader) window() int64 {
 // note records a request of a reader, with e.mu held, and returns in which pieces to compute what it lacks.
 func (e *Entry) note(off, n int64) (piece int64) {
 	piece = requestPiece
-	if e.reading.note(off, n).window() >= keptPiece {
+	if e.reading.note(off, n).window() >= keptPiece || e.eager && n >= largeRequest {
 		piece = e.piece()
 	}
 	if off+n > head {

@@ -119,8 +119,8 @@ func createPart(d Disk, id layout.ID) (string, File, error) {
 	}
 }
 
-// flushEvery is how much is written before it is sent on its way to the disk: much enough for long runs on it, little
-// enough that next to nothing is left for the sync at the end.
+// flushEvery is how long a run of bytes is before it is sent on its way to the disk: so the disk lays it out in one
+// place, and next to nothing is left for the sync at the end.
 const flushEvery = 8 << 20
 
 // write puts bytes at their place. Each byte is written once. begin is called for goroutines.
@@ -148,26 +148,43 @@ func (p *part) write(b []byte, off int64, begin func(func()) bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.dirty.add(off, off+int64(len(b)))
-	if p.dirty.total >= flushEvery && !p.busy {
+	if _, ok := p.run(off); ok && !p.busy {
 		p.busy = begin(p.flush)
 	}
 	return nil
 }
 
-// flush sends what is dirty on its way. That may wait for the disk, and so is a goroutine of its own.
+// run is the dirty run that off is in, and whether it is long enough to be sent, with p.mu held.
+func (p *part) run(off int64) (span, bool) {
+	i := p.dirty.at(off)
+	if i == len(p.dirty.list) {
+		return span{}, false
+	}
+	s := p.dirty.list[i]
+	return s, s.hi-s.lo >= flushEvery
+}
+
+// flush sends long runs on their way. That may wait for the disk, and so is a goroutine of its own.
 func (p *part) flush() {
 	for {
 		p.mu.Lock()
-		if p.dirty.total < flushEvery {
+		var send, keep ranges
+		for _, s := range p.dirty.list {
+			if s.hi-s.lo >= flushEvery {
+				send.add(s.lo, s.hi)
+			} else {
+				keep.add(s.lo, s.hi)
+			}
+		}
+		if len(send.list) == 0 || p.gone {
 			p.busy = false
 			p.mu.Unlock()
 			return
 		}
-		list := p.dirty.list
-		p.dirty = ranges{}
+		p.dirty = keep
 		h := p.h.hold()
 		p.mu.Unlock()
-		for _, s := range list {
+		for _, s := range send.list {
 			h.Flush(s.lo, s.hi-s.lo) // what it fails to do, or to tell, Sync does
 		}
 		h.release()
