@@ -152,12 +152,12 @@ var graphs = map[string]func() *model.Graph{
 	// what says a type in an attribute; what nobody needs narrow stays
 	"attributes": func() *model.Graph {
 		return graphOf(17, &model.Body{
-			Inputs: values{typed("ids", model.I32, 3, 6)}, Outputs: values{typed("y", model.F32, 3, 5), typed("r", model.F32, 3)},
+			Inputs: values{typed("ids", model.I32, 3, 6)}, Outputs: values{typed("y", model.F32, 3, 5), typed("r", model.F32, 3), typed("o", model.F32, 2)},
 			Initializers: tensors{tensor("shape", model.I64, 1)},
 			Nodes: nodes{node("f = Cast ids", number("to", 1)), node("t = Constant", constantOf(tensor("t", model.F32, 6, 5))), node("m = MatMul f t"), node("s = Shape m"),
 				node("fill = ConstantOfShape s"), node("a = Add m fill"), node("n = RandomNormal"), node("b = Mul a n"),
 				node("one = Constant", &model.Attribute{Name: "value_float", Kind: model.FloatKind, Value: float32(1)}), node("y = Add b one"),
-				node("z = Constant", constantOf(tensor("z", model.F32))), node("lim = Cast ids", number("to", 1)), node("r = Range z lim z")},
+				node("z = Constant", constantOf(tensor("z", model.F32))), node("lim = Cast ids", number("to", 1)), node("r = Range z lim z"), node("o = Constant", constantOf(tensor("o", model.F32, 2)))},
 		})
 	},
 	"resize": func() *model.Graph {

@@ -97,7 +97,8 @@ func (h *half) add(v *value, n *model.Node) {
 // settleConstant narrows a tensor where an operator takes it so, and keeps it in float32 besides where one needs that.
 // Of two the narrow one keeps the name, unless the name is an output of the model.
 func (h *half) settleConstant(v *value) error {
-	if len(v.half) == 0 {
+	output := v.node != nil && v.result >= 0 // a Constant that is an output is stored narrow, as any other
+	if len(v.half) == 0 && !output {
 		return nil
 	}
 	var c *model.Constant
@@ -107,6 +108,10 @@ func (h *half) settleConstant(v *value) error {
 	small, err := h.narrow(c)
 	if err != nil {
 		return err
+	}
+	if output {
+		h.store(v, small)
+		return h.settleResult(v)
 	}
 	if len(v.wide) == 0 && v.result < 0 {
 		h.store(v, small)
