@@ -16,20 +16,15 @@ import (
 
 var ctx = context.Background()
 
-// stored is a file in memory. size, where it is not 0, is that of a larger file whose bytes at holes are zeros: data is
-// what lies around them.
+// stored is a file in memory.
 type stored struct {
-	name  string
-	data  []byte
-	read  int64 // bytes that were read
-	reads int
-	id    layout.ID
+	name string
+	data []byte
+	id   layout.ID
 }
 
 func (s *stored) ReadAt(_ context.Context, p []byte, off int64) (int, error) {
 	n := copy(p, s.data[min(off, s.Size()):])
-	s.read += int64(n)
-	s.reads++
 	if n < len(p) {
 		return n, io.EOF
 	}
@@ -122,3 +117,15 @@ func (s layoutSource) ReadAt(ctx context.Context, p []byte, off int64) (int, err
 	return s.File.ReadAt(ctx, &workspace{}, p, off)
 }
 func (s layoutSource) String() string { return "written" }
+
+// meter is the same, and counts the bytes that are read of it.
+type meter struct {
+	*layout.File
+	read int64
+}
+
+func (s *meter) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	s.read += int64(len(p))
+	return s.File.ReadAt(ctx, &workspace{}, p, off)
+}
+func (s *meter) String() string { return "metered" }
