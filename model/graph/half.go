@@ -425,18 +425,35 @@ func (h *half) range16(s *scope, n *model.Node) bool {
 	if !model.Standard(n.Domain) || !followers[n.Op] {
 		return false
 	}
-	any := false
+	tender, sized, weight := false, false, false
 	for _, name := range n.Inputs {
 		d := s.at(name)
 		switch {
-		case name == "" || d == nil || d.small[name] || d.types[name] == other:
-		case d.sized[name] || h.tender[h.values[d][name]]:
-			any = true
+		case name == "" || d == nil || d.types[name] == other:
+		case d.small[name]:
+			weight = weight || h.weight(d, name)
+		case h.tender[h.values[d][name]]:
+			tender = true
+		case d.sized[name]:
+			sized = true
 		default:
 			return false
 		}
 	}
-	return any
+	return tender || sized && !weight
+}
+
+// weight reports whether a tensor has a name that people know it by, and so is one of the model's weights.
+func (h *half) weight(s *scope, name string) bool {
+	v := h.values[s][name]
+	if v == nil {
+		return false
+	}
+	if v.node == nil {
+		return true
+	}
+	c := stored(v.node)
+	return c != nil && c.Name != ""
 }
 
 func contains(list []int, x int) bool {

@@ -15,7 +15,9 @@ func (h *half) settle(v *value) error {
 	case constant:
 		return h.settleConstant(v)
 	case source:
-		if v.home = wide; len(v.wide) == 0 && v.result < 0 && len(v.half) > 0 {
+		v.home = wide
+		filled := v.node.Is("ConstantOfShape") && v.result >= 0 // holds a tensor, as a Constant does
+		if len(v.wide) == 0 && (filled || v.result < 0 && len(v.half) > 0) {
 			v.home = narrow
 			if err := h.narrowSource(v.node); err != nil {
 				return err
