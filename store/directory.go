@@ -202,6 +202,7 @@ func (s *directory) dir(ctx context.Context, path string, asked bool) (*Dir, err
 	}
 	if asked {
 		s.watch.armAll(n.folders)
+		p.entries = nil // read before it was watched
 	}
 	if p.kind == namespace {
 		err = s.fillNamespace(d, p)
@@ -361,12 +362,16 @@ func (s *directory) fillModel(ctx context.Context, d *Dir, p place, n *note) err
 	for _, f := range m.folders {
 		n.folders = append(n.folders, watched{f, subject{p.path, true}})
 	}
+	n.depends = append(n.depends, m.depends...)
 	for _, c := range m.candidates {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if c.err != nil {
 			continue
+		}
+		if c.stem == "" {
+			n.depends = append(n.depends, c.dir)
 		}
 		if n.asked {
 			s.watch.armSpare(c.dir, s.subjectOfVersion(p, c))
@@ -451,6 +456,7 @@ func (s *directory) version(ctx context.Context, model, version string, asked bo
 		}
 		v.Files = append(v.Files, stored)
 		n.known[f.name] = f.st.identity
+		n.depends = append(n.depends, f.path)
 		fmt.Fprintf(h, "%q %q\n", f.name, fault.KindOf(f.err))
 		h.Write(f.st.appendTo([]byte(s.filesystem(f.st.dev, filepath.Dir(f.real)))))
 	}

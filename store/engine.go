@@ -3,6 +3,7 @@ package store
 import (
 	"container/list"
 	"context"
+	"hash/fnv"
 	"strings"
 	"sync"
 	"time"
@@ -309,7 +310,8 @@ func (e *engine) appeared(dir string, as subject, levels int) {
 	}
 }
 
-// rescan asks again for what was asked, and reports what has another answer: all of it, or what is not watched.
+// rescan asks again for what was asked, and reports what has another answer: all of it, or what is not watched. What
+// it has seen once costs only a stat for each file and folder as long as those stay as they are.
 func (e *engine) rescan(ctx context.Context, all bool) {
 	w := e.w
 	w.mu.Lock()
@@ -325,24 +327,71 @@ func (e *engine) rescan(ctx context.Context, all bool) {
 		if !all && e.trusts(n.folders) {
 			continue
 		}
-		if sum := w.store.again(ctx, n); sum != n.sum && ctx.Err() == nil {
-			w.mu.Lock()
-			if at, ok := w.tracks[n.path]; ok && at.Value.(*note) == n { // not asked since
-				changed := *n
-				changed.sum = sum
-				at.Value = &changed
-				now := w.store.now()
-				w.report(n.path, now)
-				if parent, _, _ := cutLast(n.path); n.version {
-					w.report(parent, now)
-				}
+		stamp := w.store.stamp(n)
+		if stamp == 0 || stamp != n.stamp {
+			sum := w.store.again(ctx, n)
+			if ctx.Err() != nil {
+				return
 			}
-			w.mu.Unlock()
+			w.seen(n, sum, stamp)
 		}
-		for _, f := range n.folders {
-			e.arm(f.dir, f.as)
+		for _, f := range n.folders { // those that came back
+			if e.free() > 0 {
+				e.arm(f.dir, f.as)
+			}
 		}
 	}
+}
+
+// free is the number of folders that may still be watched without giving up another.
+func (e *engine) free() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return maxWatches - len(e.watches)
+}
+
+// seen records what a rescan has found of an answer, and reports it if it is another one.
+func (w *watching) seen(n *note, sum [32]byte, stamp uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	at, ok := w.tracks[n.path]
+	if !ok || at.Value.(*note) != n { // asked again meanwhile
+		return
+	}
+	now := *n
+	now.sum, now.stamp = sum, stamp
+	if sum != n.sum {
+		now.stamp = 0 // what it depends on is not known until it is asked for
+		w.report(n.path, w.store.now())
+		if parent, _, _ := cutLast(n.path); n.version {
+			w.report(parent, w.store.now())
+		}
+	}
+	at.Value = &now
+}
+
+// stamp is a hash of what stat says of all that an answer depends on; 0 when something has changed so recently that
+// another change may not show.
+func (s *directory) stamp(n *note) uint64 {
+	now := s.now()
+	h := fnv.New64a()
+	for _, folders := range [][]watched{n.folders, n.unsettled} {
+		for _, f := range folders {
+			st, err := lstat(f.dir)
+			if err == nil && racy(st, now) {
+				return 0
+			}
+			h.Write(st.appendTo(nil)) // zeros for what is not there
+		}
+	}
+	for _, path := range n.depends {
+		st, err := stat(path)
+		if err == nil && racy(st, now) {
+			return 0
+		}
+		h.Write(st.appendTo(nil))
+	}
+	return max(1, h.Sum64())
 }
 
 // again is the sum of an answer as it would be given now.

@@ -130,6 +130,7 @@ func (s *directory) snapshots(p place) (model, error) {
 			if e.kind != fileEntry || !shownFolder(e.name) {
 				continue
 			}
+			m.depends = append(m.depends, filepath.Join(refs, e.name))
 			commit, err := readRef(filepath.Join(refs, e.name))
 			if target, ok := names[commit]; err == nil && ok {
 				m.aliases = append(m.aliases, Alias{e.name, target})

@@ -32,6 +32,8 @@ type place struct {
 	beside  bool   // of a single: the files directly in the folder alone
 	repo    string // of a single that is a snapshot: its repository's folder
 
+	entries []entry // of a versioned one, where they have just been read
+
 	cache string // of a namespace: the folder of a hub cache whose repositories of org are models here
 	org   string
 }
@@ -170,7 +172,7 @@ func (s *directory) classify(dir, path string, entries []entry) place {
 	case isRepository(entries):
 		p.kind = hub
 	case len(c.versions()) > 0:
-		p.kind = versioned
+		p.kind, p.entries = versioned, entries
 	case c.weights || c.complete || c.indexed:
 		p.kind, p.version = single, firstVersion
 	}
@@ -215,6 +217,7 @@ type model struct {
 	candidates []candidate // in order, the newest last
 	aliases    []Alias
 	folders    []string // that this depends on, beside the model's own
+	depends    []string // files likewise
 }
 
 // versionsOf lists a model's versions by their names.
@@ -229,9 +232,12 @@ func (s *directory) versionsOf(p place) (model, error) {
 }
 
 func (s *directory) versionFolders(p place) (model, error) {
-	entries, err := readFolder(p.dir)
-	if err != nil {
-		return model{}, systemFault("", err, fault.Absent)
+	entries := p.entries
+	if entries == nil {
+		var err error
+		if entries, err = readFolder(p.dir); err != nil {
+			return model{}, systemFault("", err, fault.Absent)
+		}
 	}
 	c := look(entries)
 	var m model

@@ -39,7 +39,9 @@ type note struct {
 	asked     bool // by a caller, so that Watch keeps it right
 	folders   []watched
 	unsettled []watched           // folders of versions that are not in the answer yet
+	depends   []string            // paths of files, and of folders that are not watched, that the answer depends on
 	sum       [32]byte            // of the answer; zero for a version that could not be given
+	stamp     uint64              // of all that it depends on, as a rescan has seen it; 0 before one has
 	known     map[string]identity // the files of a settled version
 	recheck   time.Duration       // when the answer may be another one although nothing happens; 0: never
 }
@@ -153,10 +155,7 @@ func (w *watching) armSpare(dir string, as subject) {
 	if e == nil {
 		return
 	}
-	e.mu.Lock()
-	spare := len(e.watches) < maxWatches/2
-	e.mu.Unlock()
-	if spare {
+	if e.free() > maxWatches/2 {
 		e.arm(dir, as)
 	}
 }

@@ -520,9 +520,16 @@ func (l *locked) Write(p []byte) (int, error) {
 
 // TestRescan has no events to go by.
 func TestRescan(t *testing.T) {
-	w := observe(t, Options{Rescan: 100 * time.Millisecond}, map[string]string{"m/v1/model.onnx": "1"})
+	const one, two = "0123456789abcdef0123456789abcdef01234567", "fedcba9876543210fedcba9876543210fedcba98"
+	w := observe(t, Options{Rescan: 100 * time.Millisecond}, map[string]string{
+		"m/v1/model.onnx":                                "1",
+		"models--gpt2/refs/main":                         one,
+		"models--gpt2/snapshots/" + one + "/config.json": "{}",
+		"models--gpt2/snapshots/" + two + "/config.json": "{}",
+	})
 	w.list("")
 	w.list("m")
+	w.list("gpt2")
 	if _, err := w.Version(context.Background(), "m", "v1"); err != nil {
 		t.Fatal(err)
 	}
@@ -530,10 +537,16 @@ func TestRescan(t *testing.T) {
 	w.watch.engine.deaf()
 	w.watch.mu.Unlock()
 	w.forget()
+	time.Sleep(5 * 100 * time.Millisecond) // rescans that find nothing, and remember how it is
+	w.forget()
 	w.put("m/v2/model.onnx", "2")
 	w.until("m", "a version", prompt, func() bool { return len(w.list("m").Versions) == 2 })
 	w.put("n/v1/model.onnx", "2")
-	w.until("", "a model", prompt, func() bool { return len(w.list("").Names) == 2 })
+	w.until("", "a model", prompt, func() bool { return len(w.list("").Names) == 3 })
+	if err := os.WriteFile(w.file("models--gpt2/refs/main"), []byte(two), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	w.until("gpt2", "a ref", prompt, func() bool { return slices.Equal(w.list("gpt2").Aliases, []Alias{{"main", two[:12]}}) })
 	w.put("m/v1/model.onnx", "3")
 	w.until("m/v1", "a file", prompt, func() bool {
 		v, err := w.Version(context.Background(), "m", "v1")
@@ -542,7 +555,7 @@ func TestRescan(t *testing.T) {
 	if err := os.RemoveAll(w.file("m")); err != nil {
 		t.Fatal(err)
 	}
-	w.until("m", "a model that goes", prompt, func() bool { return len(w.list("").Names) == 1 })
+	w.until("m", "a model that goes", prompt, func() bool { return len(w.list("").Names) == 2 })
 }
 
 // deaf makes the kernel's watches useless, as those of a network file system are.
