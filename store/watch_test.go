@@ -238,6 +238,7 @@ const prompt = 2 * time.Second // what the design promises
 
 // TestWatch changes a store in every way and wants each change to be told.
 func TestWatch(t *testing.T) {
+	t.Parallel()
 	w := observe(t, Options{Rescan: time.Hour}, map[string]string{"m/v1/model.onnx": "1", "org/deep/v1/model.onnx": "1"})
 	for _, path := range []string{"", "m", "org", "org/deep"} {
 		w.list(path)
@@ -316,6 +317,7 @@ func TestWatch(t *testing.T) {
 // TestGrowing writes files slowly and in several pieces: their version is not listed before they are closed, and then
 // soon; one without a closing that is seen is listed when it has been quiet.
 func TestGrowing(t *testing.T) {
+	t.Parallel()
 	const settle = 1200 * time.Millisecond
 	w := observe(t, Options{Rescan: time.Hour, Settle: settle}, map[string]string{"m/v1/model.onnx": "1"})
 	w.list("")
@@ -364,6 +366,7 @@ func TestGrowing(t *testing.T) {
 
 // TestServedVersionStays adds a file to a version that is in use: it stays as it was until the file is complete.
 func TestServedVersionStays(t *testing.T) {
+	t.Parallel()
 	w := observe(t, Options{Rescan: time.Hour}, map[string]string{"m/v1/model.onnx": "1"})
 	w.list("m")
 	files := func() string {
@@ -400,6 +403,7 @@ func TestServedVersionStays(t *testing.T) {
 
 // TestVersionMadeAnew removes a version and makes it again, slowly and with other files: it is a new one.
 func TestVersionMadeAnew(t *testing.T) {
+	t.Parallel()
 	w := observe(t, Options{Rescan: time.Hour}, map[string]string{"m/v1/a.onnx": "1", "m/v2/model.onnx": "1"})
 	w.list("m")
 	if _, err := w.Version(context.Background(), "m", "v1"); err != nil {
@@ -430,6 +434,7 @@ func TestVersionMadeAnew(t *testing.T) {
 
 // TestDownload fills a hub cache as huggingface_hub does.
 func TestDownload(t *testing.T) {
+	t.Parallel()
 	const commit, repo = "0123456789abcdef0123456789abcdef01234567", "models--org--name/"
 	blob := func(c string) string { return repo + "blobs/" + strings.Repeat(c, 64) }
 	w := observe(t, Options{Rescan: time.Hour}, map[string]string{"other/v1/model.onnx": "1"})
@@ -487,6 +492,7 @@ func (fullNotifier) close()                   {}
 
 // TestNoWatchesLeft runs out of watches: it is said once, and rescans see what happens.
 func TestNoWatchesLeft(t *testing.T) {
+	t.Parallel()
 	var log strings.Builder
 	var mu sync.Mutex
 	w := observe(t, Options{Rescan: 100 * time.Millisecond, Log: slog.New(slog.NewTextHandler(&locked{&mu, &log}, nil))}, map[string]string{"m/v1/model.onnx": "1"})
@@ -520,6 +526,7 @@ func (l *locked) Write(p []byte) (int, error) {
 
 // TestRescan has no events to go by.
 func TestRescan(t *testing.T) {
+	t.Parallel()
 	const one, two = "0123456789abcdef0123456789abcdef01234567", "fedcba9876543210fedcba9876543210fedcba98"
 	w := observe(t, Options{Rescan: 100 * time.Millisecond}, map[string]string{
 		"m/v1/model.onnx":                                "1",
