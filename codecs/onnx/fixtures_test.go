@@ -2,11 +2,16 @@ package onnx
 
 import (
 	stdbytes "bytes"
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
+	"github.com/isomerfs/isomerfs/fault"
 	"github.com/isomerfs/isomerfs/layout"
 	"github.com/isomerfs/isomerfs/model"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // fixture reads a model of testdata, which fixtures.py made.
@@ -129,5 +134,44 @@ func TestOld(t *testing.T) {
 	n := m.Graph.Main.Nodes[0]
 	if a := n.Attribute("alpha"); a.Kind != model.FloatKind || a.Value != float32(0.5) || n.Int("transB", 0) != 1 {
 		t.Errorf("%+v", n)
+	}
+}
+
+// TestManyNumbers: numbers that are too many to come with the structure are decoded when they are read, and counted
+// then.
+func TestManyNumbers(t *testing.T) {
+	const n = 100_000
+	rng := rand.New(rand.NewPCG(3, 4))
+	var numbers, want []byte
+	for range n {
+		v := rng.Uint64() >> rng.IntN(64)
+		numbers = protowire.AppendVarint(numbers, v)
+		want = binary.LittleEndian.AppendUint64(want, v)
+	}
+	file := func(count int64, numbers []byte) *model.Model {
+		data := model1(msg(5, num(1, count), num(2, 13), msg(8, "w"), msg(11, string(numbers))))
+		m, err := Read(ctx, folder{"m.onnx": {name: "m.onnx", data: []byte(data)}}, "m.onnx")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	if got := content(t, file(n, numbers).Tensors[0].Data); !stdbytes.Equal(got, want) {
+		t.Error("the elements are not the numbers")
+	}
+	for name, c := range map[string]struct {
+		count   int64
+		numbers []byte
+		kind    fault.Kind
+	}{
+		"one too few":              {n + 1, numbers, fault.Mismatch},
+		"one too many":             {n - 1, numbers, fault.Mismatch},
+		"the last does not end":    {n + 1, append(slices.Clone(numbers), 0x80), fault.Malformed},
+		"one of more than 64 bits": {n + 1, append(slices.Clone(numbers), "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"...), fault.Malformed},
+	} {
+		f := file(c.count, c.numbers).Tensors[0].Data
+		if _, err := f.ReadAt(ctx, &workspace{}, make([]byte, 8), 0); !errors.Is(err, c.kind) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -251,5 +251,20 @@ func (t *text) elements(d model.DType, elements, length int64, parts []field) (*
 		}
 		return nil, fault.New(fault.Mismatch, "%d bytes of numbers in %s, and its shape asks for %d of them", stored.Size(), dataNames[num], x.want)
 	}
+	if known { // all of it came with the structure
+		var p []byte
+		for _, s := range stored.Spans() {
+			switch s := s.(type) {
+			case layout.Literal:
+				p = append(p, s...)
+			case layout.Extent:
+				p = append(p, t.slice(s.Off, s.Off+s.Len)...)
+			}
+		}
+		if p, err = x.decode(p); err != nil {
+			return nil, err
+		}
+		return layout.Bytes(p), nil
+	}
 	return layout.New(layout.Materialized{Name: x.String(), Length: length, In: []*layout.File{stored}, Run: x.run(stored)})
 }

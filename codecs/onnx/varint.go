@@ -40,71 +40,102 @@ func (x varints) width() int {
 	return 1
 }
 
-// run writes the elements. Numbers are cut to the width of their type, as the reference does; a bool is whether one is
-// not 0.
+// unpacker is a decoding under way.
+type unpacker struct {
+	varints
+	got  int64  // numbers so far
+	out  []byte // elements that were not taken away yet
+	bits uint   // of a type of 6 bits: those of no whole byte yet, held of them
+	held uint
+}
+
+// feed decodes p up to a number that does not end in it, and returns that. Numbers are cut to the width of their type,
+// as the reference does; a bool is whether one is not 0.
+func (u *unpacker) feed(p []byte) ([]byte, error) {
+	width := u.width()
+	for len(p) > 0 {
+		v, n := protowire.ConsumeVarint(p)
+		if n < 0 {
+			if len(p) < protowireMax {
+				return p, nil
+			}
+			return nil, fault.New(fault.Malformed, "number %d of the tensor has more than 64 bits", u.got)
+		}
+		p = p[n:]
+		if u.got++; u.got > u.want {
+			return nil, fault.New(fault.Mismatch, "more numbers than the %d that the tensor's shape asks for", u.want)
+		}
+		if u.dtype == model.Bool && v != 0 {
+			v = 1
+		}
+		if width > 0 {
+			for i := range width {
+				u.out = append(u.out, byte(v>>(8*i)))
+			}
+			continue
+		}
+		u.bits |= uint(v&63) << u.held
+		for u.held += 6; u.held >= 8; u.held -= 8 {
+			u.out = append(u.out, byte(u.bits))
+			u.bits >>= 8
+		}
+	}
+	return nil, nil
+}
+
+// end is what is wrong with where the numbers end: rest is what feed left.
+func (u *unpacker) end(rest []byte) error {
+	if len(rest) > 0 {
+		return fault.New(fault.Malformed, "number %d of the tensor does not end", u.got)
+	}
+	if u.got < u.want {
+		return fault.New(fault.Mismatch, "%d numbers, and the tensor's shape asks for %d", u.got, u.want)
+	}
+	if u.held > 0 {
+		u.out = append(u.out, byte(u.bits))
+	}
+	return nil
+}
+
+// decode is the elements that p stands for.
+func (x varints) decode(p []byte) ([]byte, error) {
+	u := unpacker{varints: x}
+	rest, err := u.feed(p)
+	if err == nil {
+		err = u.end(rest)
+	}
+	return u.out, err
+}
+
+// run writes the elements that a file stands for.
 func (x varints) run(in *layout.File) func(ctx context.Context, ws layout.Workspace, w io.WriterAt) error {
 	return func(ctx context.Context, ws layout.Workspace, w io.WriterAt) error {
-		const chunk = 64 << 10
-		buf := make([]byte, chunk)
-		out := make([]byte, 0, chunk+8)
-		var got, at, off int64
-		var bits, held uint // of a type of 6 bits
+		buf := make([]byte, min(64<<10, in.Size()+protowireMax))
+		u := unpacker{varints: x}
+		var off, at int64
 		have := 0
-		width := x.width()
-		flush := func() error {
-			_, err := w.WriteAt(out, at)
-			at += int64(len(out))
-			out = out[:0]
-			return err
-		}
-		for off < in.Size() || have > 0 {
+		for off < in.Size() {
 			n, err := in.ReadAt(ctx, ws, buf[have:], off)
 			if err != nil && err != io.EOF {
 				return err
 			}
 			off += int64(n)
-			p := buf[:have+n]
-			for len(p) > 0 {
-				v, n := protowire.ConsumeVarint(p)
-				if n < 0 {
-					if len(p) < protowireMax && off < in.Size() {
-						break // the rest of it comes with the next chunk
-					}
-					return fault.New(fault.Malformed, "number %d of the tensor does not end, or has more than 64 bits", got)
-				}
-				p = p[n:]
-				if got++; got > x.want {
-					return fault.New(fault.Mismatch, "more numbers than the %d that the tensor's shape asks for", x.want)
-				}
-				if x.dtype == model.Bool && v != 0 {
-					v = 1
-				}
-				switch width {
-				case 0:
-					bits |= uint(v&63) << held
-					for held += 6; held >= 8; held -= 8 {
-						out = append(out, byte(bits))
-						bits >>= 8
-					}
-				default:
-					for i := range width {
-						out = append(out, byte(v>>(8*i)))
-					}
-				}
-				if len(out) >= chunk {
-					if err := flush(); err != nil {
-						return err
-					}
+			rest, err := u.feed(buf[:have+n])
+			if err != nil {
+				return err
+			}
+			have = copy(buf, rest)
+			if off == in.Size() {
+				if err := u.end(buf[:have]); err != nil {
+					return err
 				}
 			}
-			have = copy(buf, p)
+			if _, err := w.WriteAt(u.out, at); err != nil {
+				return err
+			}
+			at += int64(len(u.out))
+			u.out = u.out[:0]
 		}
-		if got < x.want {
-			return fault.New(fault.Mismatch, "%d numbers, and the tensor's shape asks for %d", got, x.want)
-		}
-		if held > 0 {
-			out = append(out, byte(bits))
-		}
-		return flush()
+		return nil
 	}
 }
