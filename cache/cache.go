@@ -296,8 +296,7 @@ func (c *Cache) settle(e *Entry) {
 		e.wakes = true
 		c.ledger.use(e.id)
 	}
-	busy := len(e.flights) > 0 || e.part != nil && e.data != nil
-	if (e.data != nil || e.part != nil) && !busy && e.resting == nil {
+	if (e.data != nil || e.part != nil) && !e.busy() && e.resting == nil {
 		e.since = time.Now()
 		e.resting = c.resting.PushBack(e)
 		if c.resting.Len() > restingMost {
@@ -305,6 +304,11 @@ func (c *Cache) settle(e *Entry) {
 		}
 	}
 	c.drop(e)
+}
+
+// busy reports whether the entry computes, waits for its turn to be filled, or is being sealed, with e.mu held.
+func (e *Entry) busy() bool {
+	return len(e.flights) > 0 || e.slot != noSlot || e.part != nil && e.data != nil
 }
 
 // wake ends an entry's rest by closing what it holds, with c.mu held, and the mutex of `locked`.
@@ -315,8 +319,8 @@ func (c *Cache) wake(e, locked *Entry) {
 	}
 	c.resting.Remove(e.resting)
 	e.resting = nil
-	if len(e.flights) > 0 || e.part != nil && e.data != nil {
-		return // it works again; settle will be called at the end of that
+	if e.busy() {
+		return // settle will be called at the end of that
 	}
 	e.dropPart()
 	e.letGo()

@@ -96,6 +96,9 @@ func (fl *flight) run(file *layout.File) {
 
 	if err == nil {
 		c.computed.Add(fl.hi - fl.lo)
+		if e.built {
+			e.probe(always) // what it was read from is sealed now
+		}
 		e.store(fl)
 	} else {
 		c.gate.end(fl.ticket)

@@ -83,23 +83,24 @@ func (g *gate) ticket(n int64, ahead bool) *ticket {
 	return &ticket{weight: min(n, g.size), ahead: ahead, ready: make(chan struct{})}
 }
 
-// hurry is called when a reader begins to wait for what was to be computed ahead.
+// hurry is called when a reader begins to wait for what was to be computed ahead, with the entry's mutex held.
 func (g *gate) hurry(t *ticket) {
 	g.mu.Lock()
-	var dropped []*flight
-	if t.ahead && t.state != ticketEnded {
-		if t.state == ticketHeld {
-			g.ahead--
-		}
-		t.ahead = false
-		if i := slices.Index(g.patient, t); i >= 0 {
-			g.patient = slices.Delete(g.patient, i, i+1)
-			g.urgent = append(g.urgent, t)
-		}
-		dropped = g.serve(nil)
+	defer g.mu.Unlock()
+	if !t.ahead || t.state == ticketEnded {
+		return
 	}
-	g.mu.Unlock()
-	forget(dropped)
+	if t.state == ticketHeld {
+		g.ahead--
+	}
+	t.ahead = false
+	if i := slices.Index(g.patient, t); i >= 0 {
+		g.patient = slices.Delete(g.patient, i, i+1)
+		g.urgent = append(g.urgent, t)
+	}
+	if dropped := g.serve(nil); len(dropped) > 0 {
+		go forget(dropped) // which locks entries
+	}
 }
 
 // computed says that the ticket's owner no longer waits for a source. It reports whether the ticket is still held.

@@ -216,6 +216,7 @@ func TestMaterialized(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(t, e, r.want, 2<<20, 5000)
+	until(t, "what was built is read directly", func() bool { e.mu.Lock(); defer e.mu.Unlock(); return e.sealed })
 	if got := e.State(); got != Ready {
 		t.Errorf("a built view is %v", got)
 	}

@@ -308,9 +308,6 @@ func (c *Cache) evictOne(id layout.ID) bool {
 		c.log.Debug("evicted", "id", id)
 	}
 	if e != nil {
-		e.mu.Lock()
-		e.notify()
-		e.mu.Unlock()
 		c.settle(e)
 	}
 	return ok && err == nil
