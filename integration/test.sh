@@ -12,7 +12,12 @@ steps=${*:-unit race tiers platforms integration}
 
 step() { printf '\n== %s\n' "$*"; }
 
-mounted() { grep -c ' fuse\.isomerfs ' /proc/self/mounts || true; }
+# A folder of this run alone, so that what it leaves behind is told from what others have mounted meanwhile.
+TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/isomerfs-test-XXXXXX")
+export TMPDIR
+chmod 755 "$TMPDIR"
+left() { grep -F " $TMPDIR/" /proc/self/mounts || true; }
+trap 'left | while read -r _ point _; do umount -l "$point"; done; rm -rf "$TMPDIR"' EXIT
 
 # The programs that integration tests run, where this is Debian and we may install them.
 programs() {
@@ -29,7 +34,6 @@ programs() {
 	fi
 }
 
-before=$(mounted)
 programs
 for name in $steps; do
 	case $name in
@@ -77,9 +81,9 @@ for name in $steps; do
 		;;
 	esac
 done
-if [ "$(mounted)" -gt "$before" ]; then
+if [ -n "$(left)" ]; then
 	echo "test.sh: tests left a mount behind:" >&2
-	grep ' fuse\.isomerfs ' /proc/self/mounts >&2
+	left >&2
 	exit 1
 fi
 step "all passed"
