@@ -24,7 +24,10 @@ var followers = set("Add", "Sub", "Mul", "Div", "Sqrt", "Reciprocal", "Neg", "Fl
 
 // wrapped lists the operators that the specification gives bfloat16 before the operators that ONNX Runtime expands them
 // to take it, with the opset from which those do. Their tensors are narrowed, and they compute in float32.
-var wrapped = map[string]int64{"Clip": 16} // by Where
+var wrapped = map[string]int64{
+	"Clip": 16, "SoftmaxCrossEntropyLoss": 22, "MeanVarianceNormalization": 15,
+	"Bernoulli": 22, "BlackmanWindow": 22, "HammingWindow": 22, "HannWindow": 22,
+}
 
 // single lists, of operators of com.microsoft, the inputs that stay in float32 while the others are narrowed.
 var single = map[string][]int{"GroupNorm": {1, 2}, "SkipGroupNorm": {1, 2}}
@@ -324,7 +327,7 @@ func (h *half) decide(s *scope, n *model.Node) error {
 		}
 		return nil
 	}
-	if v := wrapped[n.Op]; model.Standard(n.Domain) && h.dtype == model.BF16 && h.g.Opset("") < v {
+	if h.expanded(n) {
 		h.wrap(s, n)
 		return nil
 	}
@@ -359,6 +362,11 @@ func (h *half) decide(s *scope, n *model.Node) error {
 		h.give(s, n, i, at)
 	}
 	return nil
+}
+
+// expanded reports whether a node is one that can't compute in the narrow type for what it is expanded to.
+func (h *half) expanded(n *model.Node) bool {
+	return model.Standard(n.Domain) && h.dtype == model.BF16 && h.g.Opset("") < wrapped[n.Op]
 }
 
 // wrap has a node compute in float32 between neighbours in the narrow type.
@@ -471,7 +479,7 @@ func (h *half) generate(s *scope, n *model.Node, o *operator) {
 	if v == nil {
 		return
 	}
-	if p, _, ok := parameterAt(o.outputs, 0); !ok || p.variable == 0 || !o.admits(p.variable, h.kind) {
+	if p, _, ok := parameterAt(o.outputs, 0); !ok || p.variable == 0 || !o.admits(p.variable, h.kind) || h.expanded(n) {
 		v.home = wide
 	}
 }
