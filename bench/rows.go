@@ -153,6 +153,71 @@ func torch(b *bench) (float64, error) {
 	return median(ratios), err
 }
 
+// makeONNX writes a graph of matrix products whose float32 weights, inline, are 1.3 GB at scale 1.
+const makeONNX = `
+import sys, numpy, onnx
+from onnx import TensorProto, helper
+count, side = 93, max(64, int((float(sys.argv[2]) * 1.3e9 / 4 / 93) ** 0.5))
+rng = numpy.random.default_rng(1)
+some = rng.standard_normal(side * side, numpy.float32) / side ** 0.5
+nodes, weights, at = [], [], "x"
+for i in range(count):
+    t = TensorProto(name=f"w{i}", data_type=TensorProto.FLOAT, dims=[side, side])
+    t.raw_data = numpy.roll(some, i).tobytes()
+    weights.append(t)
+    nodes.append(helper.make_node("MatMul", [at, f"w{i}"], [f"y{i}"], name=f"n{i}"))
+    at = f"y{i}"
+value = lambda name: helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", side])
+graph = helper.make_graph(nodes, "g", [value("x")], [value(at)], weights)
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), sys.argv[1])
+`
+
+// halveONNX is what a user would run today.
+const halveONNX = `
+import sys, onnx
+from onnxruntime.transformers.float16 import convert_float_to_float16
+onnx.save(convert_float_to_float16(onnx.load(sys.argv[1]), keep_io_types=True), sys.argv[2])
+`
+
+func onnx(b *bench) (float64, error) {
+	if err := exec.Command(b.python, "-c", "import onnx; from onnxruntime.transformers import float16").Run(); err != nil {
+		return 0, errors.New("-python has no onnx and onnxruntime")
+	}
+	store := filepath.Join(b.folder, "onnx")
+	source, out := filepath.Join(store, "m/v1/model.onnx"), filepath.Join(b.folder, "half.onnx")
+	if err := os.MkdirAll(filepath.Dir(source), 0o755); err != nil {
+		return 0, err
+	}
+	if _, err := b.command(b.python, "-c", makeONNX, source, fmt.Sprint(b.scale)); err != nil {
+		return 0, err
+	}
+	if err := os.Chtimes(source, settled, settled); err != nil {
+		return 0, err
+	}
+	ratios, err := round(b, func(int) (float64, error) {
+		cached(source)
+		start := time.Now()
+		_, err := b.command(b.python, "-c", halveONNX, source, out)
+		peer := time.Since(start).Seconds()
+		os.Remove(out)
+		if err != nil {
+			return 0, err
+		}
+		cached(source)
+		m, err := b.mount(store, "")
+		if err != nil {
+			return 0, err
+		}
+		defer m.unmount()
+		n, err := b.tool("io", "ready", filepath.Join(m.point, "m/v1/onnx/fp16/model.onnx"))
+		if err != nil {
+			return 0, err
+		}
+		return n[0] / peer, nil
+	})
+	return median(ratios), err
+}
+
 func growth(b *bench) (float64, error) {
 	ratios, err := round(b, func(int) (float64, error) {
 		var wall [2]float64

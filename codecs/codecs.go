@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/isomerfs/isomerfs/codecs/npy"
+	"github.com/isomerfs/isomerfs/codecs/onnx"
 	"github.com/isomerfs/isomerfs/codecs/packed"
 	"github.com/isomerfs/isomerfs/codecs/safetensors"
 	"github.com/isomerfs/isomerfs/fault"
@@ -40,6 +41,7 @@ type Format struct {
 // Formats is the table, in the order of preference.
 var Formats = []Format{
 	{Name: safetensors.Format, Match: safetensors.Match, Sniff: safetensors.Sniff, Shards: true, Read: checkpoint(safetensors.Read)},
+	{Name: onnx.Format, Match: onnx.Match, Sniff: onnx.Sniff, Read: stored(onnx.Read)},
 	{Name: npy.Format, Match: npy.Match, Sniff: npy.Sniff, Read: stored(npy.Read)},
 }
 

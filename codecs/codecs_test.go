@@ -124,7 +124,7 @@ func TestFormats(t *testing.T) {
 			t.Errorf("%s is of %d formats", name, n)
 		}
 	}
-	for _, name := range []string{"a.npz", "model.onnx", "config.json", "model", ""} {
+	for _, name := range []string{"a.npz", "model.onnx.data", "config.json", "model", ""} {
 		if f := ByName(name); f != nil {
 			t.Errorf("%q is %s", name, f.Name)
 		}

@@ -1,6 +1,6 @@
 """The main job of isomerfs in one go: mount a store, list it, copy a converted file, run a network from the mount.
 
-    make demo        (or: python3 demo/demo.py ./bin/isomerfs, with NumPy installed)
+    make demo        (or: python3 demo/demo.py ./bin/isomerfs, with numpy and onnxruntime installed)
 """
 
 import json
@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 
 from train import data, forward
 
@@ -44,6 +45,26 @@ def load(path):
     }
 
 
+def by_numpy(path):
+    weights = {name: w.astype(np.float32) for name, w in load(path).items()}
+    return lambda x: forward(weights, x)[-1]
+
+
+def by_onnxruntime(path):
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda x: session.run(None, {"image": x.reshape(-1, 8, 8)})[0]
+
+
+def latency(net, x, times=300):
+    """The median microseconds of a run."""
+    took = []
+    for _ in range(times):
+        start = time.perf_counter()
+        net(x)
+        took.append(time.perf_counter() - start)
+    return sorted(took)[times // 2] * 1e6
+
+
 def main(binary):
     scratch = Path(tempfile.mkdtemp(prefix="isomerfs-demo-"))
     store, mnt = scratch / "models", scratch / "mnt"
@@ -52,29 +73,30 @@ def main(binary):
     for path in store.rglob("*"):
         os.utime(path, (settled, settled))
     mnt.mkdir()
-    say(f"A store with one stored file, {os.path.getsize(store / 'digits/v1/model.safetensors'):,} bytes:")
+    say("A store with one model, a network that reads digits, as SafeTensors and as ONNX:")
     run("find", store, "-type", "f")
     say("\nMount it:")
     run(binary, "mount", store, mnt, "-o", f"cache_dir={scratch / 'cache'}")
     try:
         say("\nEvery format and precision is there as a plain file, none of it converted yet:")
-        run("ls", mnt / "digits/v1", mnt / "digits/v1/safetensors")
+        run("ls", mnt / "digits/v1", mnt / "digits/v1/onnx")
         run(binary, "ls", mnt / "digits/v1")
         say("\nCopy one; it is converted while it is read:")
-        run("cp", mnt / "digits/v1/safetensors/fp16/model.safetensors", scratch / "half.safetensors")
+        run("cp", mnt / "digits/v1/onnx/fp16/model.onnx", scratch / "half.onnx")
         say("\nRun the network on 397 images it has never seen, straight from the mount:\n")
         x, y = data()
         x, y = x[1400:], y[1400:]
-        say(f"{'view':<20} {'bytes':>10} {'accuracy':>10} {'largest difference of an output':>34}")
+        say(f"{'view':<20} {'by':<13} {'bytes':>9} {'accuracy':>9} {'largest difference':>19} {'one image':>10}")
         reference = None
-        for view in ("source", "safetensors/fp32", "safetensors/fp16"):
-            path = mnt / "digits/v1" / view / "model.safetensors"
-            weights = {name: w.astype(np.float32) for name, w in load(path).items()}
-            out = forward(weights, x)[-1]
+        for view in ("source", "onnx/fp32", "onnx/fp16", "safetensors/fp32", "safetensors/fp16"):
+            kind = "safetensors" if view.startswith("safetensors") else "onnx"
+            path = mnt / "digits/v1" / view / f"model.{kind}"
+            by, net = ("NumPy", by_numpy(path)) if kind == "safetensors" else ("ONNX Runtime", by_onnxruntime(path))
+            out = net(x)
             reference = out if reference is None else reference
             accuracy = (out.argmax(1) == y).mean()
-            say(f"{view:<20} {path.stat().st_size:>10,} {accuracy:>9.2%} {np.abs(out - reference).max():>34.6f}")
-        copied, served = (scratch / "half.safetensors").read_bytes(), (mnt / "digits/v1/safetensors/fp16/model.safetensors").read_bytes()
+            say(f"{view:<20} {by:<13} {path.stat().st_size:>9,} {accuracy:>9.2%} {np.abs(out - reference).max():>19.6f} {latency(net, x[:1]):>7.1f} µs")
+        copied, served = (scratch / "half.onnx").read_bytes(), (mnt / "digits/v1/onnx/fp16/model.onnx").read_bytes()
         if copied != served:
             sys.exit("the copy differs from the file in the mount")
         say("\nOne tensor as an array, mapped:")
@@ -89,7 +111,7 @@ That was it. Next, with models of your own:
 
     {binary} mount ~/.cache/huggingface/hub ~/mnt        any folder of models will do
     {binary} formats                                     what can be made of what
-    {binary} convert model.safetensors --to safetensors/fp16 -o half.safetensors
+    {binary} convert model.onnx --to onnx/fp16 -o half.onnx
     {binary} doctor                                      what this machine could do better""")
 
 

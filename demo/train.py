@@ -1,6 +1,6 @@
-"""Trains the small network of the demo and writes demo/store/digits/v1/model.safetensors. NumPy alone; half a minute.
+"""Trains the small network of the demo and writes demo/store/digits/v1/model.safetensors, and model.onnx beside it.
 
-    python3 demo/train.py
+    python3 demo/train.py        needs numpy 2.4 and onnx 1.23; a few seconds
 
 The network: 64 pixels -> 256 -> 128 -> 10, ReLU between, trained by Adam with a fixed seed. The data: digits.csv.gz,
 1,797 images of 8 x 8 pixels from 0 to 16 and their label, the test set of "Optical Recognition of Handwritten Digits"
@@ -70,6 +70,31 @@ def save(path, weights, metadata):
     path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(w.tobytes() for w in weights.values()))
 
 
+def save_onnx(path, weights, accuracy):
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes, at = [helper.make_node("Flatten", ["image"], ["flat"], name="flatten")], "flat"
+    last = len(SIZES) - 2
+    for i in range(last + 1):
+        out = "logits" if i == last else f"layers.{i}"
+        nodes.append(helper.make_node("Gemm", [at, f"layers.{i}.weight", f"layers.{i}.bias"], [out], name=f"gemm.{i}", transB=1))
+        at = out
+        if i < last:
+            nodes.append(helper.make_node("Relu", [out], [f"{out}.relu"], name=f"relu.{i}"))
+            at = f"{out}.relu"
+    graph = helper.make_graph(
+        nodes, "digits",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 8, 8])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 10])],
+        [numpy_helper.from_array(w, name) for name, w in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="isomerfs demo")
+    helper.set_model_props(model, {"test_accuracy": accuracy})
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())
+
+
 if __name__ == "__main__":
     x, y = data()
     weights = train(x[:1400], y[:1400])
@@ -78,3 +103,4 @@ if __name__ == "__main__":
     target = HERE / "store/digits/v1"
     target.mkdir(parents=True, exist_ok=True)
     save(target / "model.safetensors", weights, {"format": "pt", "framework": "numpy", "dataset": "UCI optical recognition of handwritten digits", "test_accuracy": f"{right / 397:.4f}"})
+    save_onnx(target / "model.onnx", weights, f"{right / 397:.4f}")

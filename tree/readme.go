@@ -9,21 +9,16 @@ import (
 	"github.com/isomerfs/isomerfs/model"
 )
 
-// uses says in a line of code how a view is read. The line works in the version's folder; %s is the path of a file
-// there, or of the folder where folder is set.
+// uses says in a line of code how a view is read. The line works in the version's folder; %q is the path of a file
+// there.
 var uses = []struct {
 	format string
-	folder bool
 	lang   string
 	line   string
 }{
-	{"safetensors", false, "python", "import safetensors.torch; weights = safetensors.torch.load_file(%q)"},
-	{"pytorch", false, "python", "import torch; weights = torch.load(%q, weights_only=True, mmap=True)"},
-	{"npz", false, "python", "import numpy; weights = numpy.load(%q)"},
-	{"npy", false, "python", "import numpy; tensor = numpy.load(%q, mmap_mode=\"r\")"},
-	{"onnx", false, "python", "import onnxruntime; session = onnxruntime.InferenceSession(%q)"},
-	{"gguf", false, "sh", "llama-cli -m %q"},
-	{"hf", true, "python", "import transformers; model = transformers.AutoModel.from_pretrained(%q)"},
+	{"safetensors", "python", "import safetensors.torch; weights = safetensors.torch.load_file(%q)"},
+	{"npy", "python", "import numpy; tensor = numpy.load(%q, mmap_mode=\"r\")"},
+	{"onnx", "python", "import onnxruntime; session = onnxruntime.InferenceSession(%q)"},
 }
 
 // numpyNames are the types that numpy.fromfile takes.
@@ -173,9 +168,6 @@ func (c *contents) use(b *bytes.Buffer) {
 		p := join(join(f.view.Name, precision), m.path)
 		for _, u := range uses {
 			if u.format == f.view.Name && quotable(p) {
-				if u.folder {
-					p = join(f.view.Name, precision)
-				}
 				add(u.lang, fmt.Sprintf(u.line, p))
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/isomerfs/isomerfs/codecs"
 	"github.com/isomerfs/isomerfs/model"
 	"github.com/isomerfs/isomerfs/views/npy"
+	"github.com/isomerfs/isomerfs/views/onnx"
 	"github.com/isomerfs/isomerfs/views/safetensors"
 	"github.com/isomerfs/isomerfs/views/tensors"
 )
@@ -17,6 +18,7 @@ import (
 // View is one FORMAT folder of a version.
 type View struct {
 	Name       string   // the folder
+	From       []string // the stored formats that it can be made of; nil: all
 	Precisions []string // the folders below it in order of listing; nil for a folder without precisions
 
 	// Further are precisions that only models in several files have, and More those that a model has; nil for none.
@@ -44,6 +46,11 @@ var Table = []View{
 		Name: "safetensors", Precisions: safetensors.Precisions, Further: safetensors.Merged, More: safetensors.More, Plan: safetensors.Plan,
 		Loses: []string{"fp16 and bf16 round what is stored wider", "fp16 makes infinities of what is beyond 65504"},
 		Needs: []string{"no tensor of complex128"},
+	},
+	{
+		Name: "onnx", From: []string{"onnx"}, Precisions: onnx.Precisions, Plan: onnx.Plan,
+		Loses: []string{"fp16 and bf16 round float32, fp16 within ONNX Runtime's limits of 5.96e-8 and 65504"},
+		Needs: []string{"for bf16, operators that take bfloat16"},
 	},
 	{
 		Name: "npy", Plan: npy.Plan, Left: npy.Left,
@@ -84,6 +91,9 @@ func Matrix() []Row {
 	rows := []Row{}
 	for _, f := range codecs.Formats {
 		for _, v := range Table {
+			if v.From != nil && !slices.Contains(v.From, f.Name) {
+				continue
+			}
 			precisions := join(v.Precisions)
 			if f.Shards {
 				precisions = join(v.Precisions, v.Further)
