@@ -317,7 +317,7 @@ type many struct {
 
 // crowd has threads open a file at one moment and read a share each. It says what was wrong first, or nothing.
 func crowd(q many) (string, error) {
-	expected, err := os.ReadFile(q.Expected)
+	expected, err := mapped(q.Expected)
 	if err != nil {
 		return "", err
 	}

@@ -191,3 +191,17 @@ func gone(pid int, limit time.Duration) bool {
 	}
 	return true
 }
+
+// threads says what each thread of a process waits for in the kernel, as far as it tells.
+func threads(pid int) string {
+	var text strings.Builder
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
+	for _, task := range tasks {
+		stat, _ := os.ReadFile(task + "/stat")
+		wait, _ := os.ReadFile(task + "/wchan")
+		stack, _ := os.ReadFile(task + "/stack")
+		_, state, _ := bytes.Cut(stat, []byte(") "))
+		fmt.Fprintf(&text, "thread %s: %.1s, %s: %s\n", filepath.Base(task), state, wait, strings.Join(strings.Fields(string(stack)), " "))
+	}
+	return text.String()
+}

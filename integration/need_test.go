@@ -18,6 +18,8 @@ func need(t *testing.T, what ...string) {
 		lack := missing(name)
 		switch {
 		case lack == "":
+		case name == "binary" && binaryPath() != "":
+			t.Fatal(lack)
 		case slices.Contains(required, name):
 			t.Fatalf("%s (ISOMERFS_TEST_REQUIRE says that this machine has %s)", lack, name)
 		default:

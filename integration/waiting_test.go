@@ -38,7 +38,7 @@ func TestWaitingReaders(t *testing.T) {
 		}
 		for _, r := range some {
 			if !r.gone(2 * time.Second) {
-				t.Errorf("%v: a reader that waits is not gone within 2 s: %s", signal, r.what)
+				t.Errorf("%v: a reader that waits is not gone within 2 s: %s\n%s", signal, r.what, threads(r.cmd.Process.Pid))
 			}
 		}
 	}
@@ -55,7 +55,7 @@ func TestWaitingReaders(t *testing.T) {
 	}
 	for _, r := range crowd {
 		if !r.gone(2 * time.Second) {
-			t.Errorf("one of many that wait is not gone within 2 s: %s", r.what)
+			t.Errorf("one of many that wait is not gone within 2 s: %s\n%s", r.what, threads(r.cmd.Process.Pid))
 		}
 	}
 	began = time.Now()
@@ -83,7 +83,7 @@ func TestInterruptedReaders(t *testing.T) {
 		}
 		for _, r := range doomed {
 			if !r.gone(2 * time.Second) {
-				t.Errorf("%v: not gone within 2 s: %s", signal, r.what)
+				t.Errorf("%v: not gone within 2 s: %s\n%s", signal, r.what, threads(r.cmd.Process.Pid))
 			}
 		}
 		for _, r := range others {
