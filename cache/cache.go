@@ -236,6 +236,7 @@ func (c *Cache) Close() error {
 	}
 	c.mu.Unlock()
 	c.builds.drop()
+	c.gate.clear()
 	c.buffers.trim()
 	if closer, ok := c.disk.(interface{ Close() error }); ok {
 		return closer.Close()

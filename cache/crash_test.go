@@ -125,7 +125,7 @@ func TestCrash(t *testing.T) {
 	}
 	s.recovered(t, whole, "without a crash")
 	n := len(whole.ops)
-	const seeds = 3
+	const seeds = 2
 	for at := 0; at < n; at += thinned {
 		d := newMemDisk()
 		d.crashAt = at

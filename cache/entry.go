@@ -442,9 +442,11 @@ func (e *Entry) probe(when look) {
 	}
 	e.c.digests.put(e.id, rec)
 	e.c.use(e.id, e.size)
+	e.c.mu.Lock()
+	defer e.c.mu.Unlock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.sealed || e.wakes {
+	if e.sealed || e.wakes || e.refs == 0 || e.c.ctx.Err() != nil { // nobody would close it
 		h.release()
 		return
 	}

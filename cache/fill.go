@@ -192,18 +192,32 @@ func (e *Entry) rescue(fl *flight, p *part) {
 	err := p.write(fl.buf.b, fl.lo, e.c.begin)
 	p.h.release()
 	e.mu.Lock()
-	if err == nil && e.part == p && e.data == nil {
+	switch {
+	case e.part != p || e.data != nil:
+	case err != nil:
+		e.unwritable(err)
+	default:
 		e.have.add(fl.lo, fl.hi)
 		p.done.Store(e.have.total)
+		e.tell()
 		if e.have.total == e.size {
 			e.finish()
 		}
 	}
-	e.pump()
 	e.mu.Unlock()
 	if e.c.gate.drop(fl) {
 		fl.forget()
 	}
+	e.mu.Lock()
+	e.pump()
+	e.mu.Unlock()
+}
+
+// unwritable gives up the part that could not be written, with e.mu held.
+func (e *Entry) unwritable(err error) {
+	e.c.log.Warn("a file is served without being kept: the cache could not be written", "path", e.name, "error", err)
+	e.deny(diskFault(err))
+	e.dropPart()
 }
 
 // finish is called with e.mu held when every byte is on the disk. Readers have the whole file from now on; it is

@@ -158,9 +158,7 @@ func (e *Entry) store(fl *flight) {
 		p.h.release()
 		e.mu.Lock()
 		if e.part == p {
-			c.log.Warn("a file is served without being kept: the cache could not be written", "path", e.name, "error", err)
-			e.deny(diskFault(err))
-			e.dropPart()
+			e.unwritable(err)
 		}
 		e.mu.Unlock()
 	}

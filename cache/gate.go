@@ -35,6 +35,7 @@ type ticket struct {
 	ahead  bool
 	state  ticketState
 	ready  chan struct{} // closed when the ticket is held
+	done   bool          // the computation is over: the ticket is no longer late
 	timer  *time.Timer
 }
 
@@ -69,7 +70,7 @@ func (g *gate) take(ctx context.Context, t *ticket, late func()) error {
 		return ctx.Err()
 	}
 	timer := time.AfterFunc(patience, func() {
-		if g.end(t) {
+		if g.expire(t) {
 			late()
 		}
 	})
@@ -107,34 +108,54 @@ func (g *gate) hurry(t *ticket) {
 func (g *gate) computed(t *ticket) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	t.done = true
 	if t.timer != nil {
 		t.timer.Stop()
 	}
 	return t.state == ticketHeld
 }
 
+// expire takes a ticket back from who still computes, and reports whether it did.
+func (g *gate) expire(t *ticket) bool {
+	g.mu.Lock()
+	late := t.state == ticketHeld && !t.done
+	var dropped []*flight
+	if late {
+		dropped = g.giveBack(t)
+	}
+	g.mu.Unlock()
+	forget(dropped)
+	return late
+}
+
 // end gives the ticket back, and reports whether it was held.
 func (g *gate) end(t *ticket) bool {
 	g.mu.Lock()
 	was := t.state
-	t.state = ticketEnded
-	switch was {
+	dropped := g.giveBack(t)
+	if t.timer != nil {
+		t.timer.Stop()
+	}
+	g.mu.Unlock()
+	forget(dropped)
+	return was == ticketHeld
+}
+
+// giveBack ends a ticket, held or waited for, and serves others, with g.mu held.
+func (g *gate) giveBack(t *ticket) (dropped []*flight) {
+	switch t.state {
 	case ticketWaits:
-		g.urgent = slices.DeleteFunc(g.urgent, func(o *ticket) bool { return o == t })
-		g.patient = slices.DeleteFunc(g.patient, func(o *ticket) bool { return o == t })
+		same := func(o *ticket) bool { return o == t }
+		g.urgent = slices.DeleteFunc(g.urgent, same)
+		g.patient = slices.DeleteFunc(g.patient, same)
 	case ticketHeld:
 		g.lent -= t.weight
 		if t.ahead {
 			g.ahead--
 		}
 	}
-	if t.timer != nil {
-		t.timer.Stop()
-	}
-	dropped := g.serve(nil)
-	g.mu.Unlock()
-	forget(dropped)
-	return was == ticketHeld
+	t.state = ticketEnded
+	return g.serve(nil)
 }
 
 // keep leaves the flight's result in memory under its ticket until the room is needed. False: there is no room.
@@ -170,6 +191,19 @@ func (g *gate) drop(fl *flight) bool {
 	}
 	g.mu.Unlock()
 	return i >= 0 && g.end(fl.ticket)
+}
+
+// clear ends the keeping of all results.
+func (g *gate) clear() {
+	g.mu.Lock()
+	kept := g.kept
+	g.kept = nil
+	for _, fl := range kept {
+		fl.ticket.state = ticketEnded
+		g.lent -= fl.ticket.weight
+	}
+	g.mu.Unlock()
+	forget(kept)
 }
 
 // room reports whether a ticket fits. Results that are only kept make room, and are appended to dropped.
