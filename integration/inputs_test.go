@@ -51,7 +51,7 @@ func readable(t *testing.T) (formats []string) {
 }
 
 // TestCorpus: real models, where ISOMERFS_TEST_CORPUS has some: every listed view can be read to the end that stat
-// promises, source/ holds the stored files, and the values are those that NumPy sees in them.
+// promises, source/ holds the stored files, and the values of arrays and SafeTensors are those that NumPy sees in them.
 func TestCorpus(t *testing.T) {
 	corpus := os.Getenv("ISOMERFS_TEST_CORPUS")
 	if corpus == "" {
@@ -59,55 +59,72 @@ func TestCorpus(t *testing.T) {
 	}
 	needMount(t, "python")
 	formats := readable(t)
-	store := folder(t, "store")
-	digests, objects := map[string]string{}, 0
+	// Arrays and SafeTensors are models of one file each; of other formats a model has its files beside it.
+	single, whole, objects := folder(t, "single"), folder(t, "whole"), folder(t, "objects")
+	digests := map[string]string{} // by the path in the mount
+	counts := map[string]int{}
 	for _, row := range table(t, filepath.Join(corpus, "MANIFEST.tsv")) {
-		ext := filepath.Ext(row["path"])
-		if format := strings.TrimPrefix(ext, "."); row["format"] != "safetensors" && row["format"] != "numpy" || !slices.Contains(formats, format) || format == "npz" {
+		path := row["path"]
+		format, store, model, file := row["format"], whole, row["format"]+"--"+strings.NewReplacer("/", "-", ".", "-").Replace(row["model"]), filepath.Base(path)
+		switch {
+		case format == "numpy":
+			format = strings.TrimPrefix(filepath.Ext(path), ".")
+			if strings.Contains(row["dtypes"], "|O") {
+				store = objects
+			}
+			fallthrough
+		case format == "safetensors":
+			if store == whole {
+				store = single
+			}
+			model = strings.NewReplacer("/", "-", ".", "-").Replace(path)
+		default:
+			if rel, ok := strings.CutPrefix(path, format+"/"+row["model"]+"/"); ok {
+				file = rel
+			}
+		}
+		if !slices.Contains(formats, format) || strings.HasSuffix(path, ".tar.gz") {
 			continue
 		}
-		data, err := os.ReadFile(filepath.Join(corpus, row["path"]))
+		data, err := os.ReadFile(filepath.Join(corpus, path))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.Contains(row["dtypes"], "|O") {
-			objects++
-			put(t, filepath.Join(store+"-objects", strings.NewReplacer("/", "-", ".", "-").Replace(row["path"]), "v1", filepath.Base(row["path"])), data)
-			continue
-		}
-		model := strings.NewReplacer("/", "-", ".", "-").Replace(row["path"])
-		put(t, filepath.Join(store, model, "v1", filepath.Base(row["path"])), data)
-		digests[filepath.Join(model, "v1/source", filepath.Base(row["path"]))] = row["sha256"]
+		put(t, filepath.Join(store, model, "v1", file), data)
+		digests[filepath.Join(model, "v1/source", file)] = row["sha256"]
+		counts[format]++
 	}
-	t.Cleanup(func() { os.RemoveAll(store + "-objects") })
-	if len(digests) == 0 {
+	if len(counts) == 0 {
 		t.Fatal("the corpus has nothing to try")
 	}
-	m := mounted(t, store)
-	var files []string
-	before := ask[map[string]looks](t, time.Minute, "survey", m.point)
-	for path, l := range before {
-		if l.IsFile {
-			files = append(files, path)
+	t.Logf("files by format: %v", counts)
+	for _, store := range []string{single, whole, objects} {
+		if models, err := os.ReadDir(store); err != nil || len(models) == 0 {
+			continue
 		}
-	}
-	for path, r := range ask[map[string]sum](t, 2*time.Minute, "sums", below{Root: m.point, Paths: files}) {
-		if want := cmp.Or(digests[path], r.SHA256); r.Errno != "" || r.Read != before[path].Size || r.SHA256 != want {
-			t.Errorf("%s: stat says %d bytes, %d were read, their digest is %s, want %s %s", path, before[path].Size, r.Read, r.SHA256, want, r.Errno)
-		}
-	}
-	again := mounted(t, store)
-	if d := python(2*time.Minute, "check", store, again.point, "1", "safe_open", "npy", "pread", "mmap", "numpy"); !d.ok() {
-		t.Errorf("%v\n%s", d, d.out)
-	}
-	t.Logf("%d models", len(digests))
-	if objects > 0 {
-		m := mounted(t, store+"-objects")
-		for path, l := range ask[map[string]looks](t, time.Minute, "survey", m.point) {
-			if l.IsFile && !document(path) && !strings.Contains(path, "/source/") {
+		m := mounted(t, store)
+		before := ask[map[string]looks](t, 2*time.Minute, "survey", m.point)
+		var files []string
+		for path, l := range before {
+			if l.IsFile {
+				files = append(files, path)
+			}
+			if store == objects && l.IsFile && !document(path) && !strings.Contains(path, "/source/") {
 				t.Errorf("an array of pickled objects has the view %s", path)
 			}
 		}
+		for path, r := range ask[map[string]sum](t, 5*time.Minute, "sums", below{Root: m.point, Paths: files}) {
+			if want := cmp.Or(digests[path], r.SHA256); r.Errno != "" || r.Read != before[path].Size || r.SHA256 != want {
+				t.Errorf("%s: stat says %d bytes, %d were read, their digest is %s, want %s %s", path, before[path].Size, r.Read, r.SHA256, want, r.Errno)
+			}
+		}
+		if !running(m.pid) {
+			t.Error("the daemon has ended")
+		}
+	}
+	again := mounted(t, single)
+	if d := python(2*time.Minute, "check", single, again.point, "1", "safe_open", "npy", "pread", "mmap", "numpy"); !d.ok() {
+		t.Errorf("%v\n%s", d, d.out)
 	}
 }
 
