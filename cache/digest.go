@@ -25,7 +25,6 @@ type digests struct {
 const (
 	digestsMost = 1 << 14         // known at a time
 	digestAfter = 2 * time.Second // without a read or a fill
-	digestStep  = 4 << 20
 )
 
 // put remembers what a record says.
@@ -86,7 +85,7 @@ func (c *Cache) digest(id layout.ID) {
 // computeDigests works off the queue.
 func (c *Cache) computeDigests() {
 	runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine, and its priority with it
-	idle()
+	yield()
 	d := &c.digests
 	for {
 		d.mu.Lock()
@@ -139,10 +138,8 @@ func (c *Cache) computeDigest(id layout.ID) error {
 	buf := c.buffers.get(block)
 	defer c.buffers.put(buf)
 	for off := int64(0); off < rec.size; off += block {
-		if off%digestStep == 0 {
-			if err := c.lull(); err != nil {
-				return err
-			}
+		if err := c.lull(); err != nil {
+			return err
 		}
 		b := buf.b[:min(block, rec.size-off)]
 		if err := readFull(h, b, off); err != nil {

@@ -24,8 +24,16 @@ func startWriting(f *os.File, off, n int64) error {
 	return unix.SyncFileRange(int(f.Fd()), off, n, unix.SYNC_FILE_RANGE_WRITE)
 }
 
-// idle makes the calling thread run only while no other wants the processor. The thread must be locked to its goroutine
-// and end with it.
-func idle() {
-	_ = unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_IDLE}, 0)
+// yield makes the calling thread give way to others, at the processors and at the disk. The thread must be locked to its
+// goroutine and end with it.
+//
+// SCHED_IDLE would give way too far: while other programs are busy such a thread hardly runs, and the garbage collector
+// waits for every thread that runs Go.
+func yield() {
+	const (
+		whoProcess = 1 // IOPRIO_WHO_PROCESS: one thread
+		classIdle  = 3 << 13
+	)
+	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, 10)
+	_, _, _ = unix.Syscall(unix.SYS_IOPRIO_SET, whoProcess, 0, classIdle)
 }

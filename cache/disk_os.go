@@ -70,7 +70,7 @@ func (d *osDisk) prepare() error {
 	if err := os.MkdirAll(filepath.Join(d.root, objects), 0o700); err != nil {
 		return err
 	}
-	probe, err := os.CreateTemp(filepath.Join(d.root, objects), "probe-*.part")
+	probe, err := os.CreateTemp(d.root, "probe-*")
 	if err != nil {
 		return err
 	}

@@ -320,6 +320,13 @@ func (e *Entry) fail(err error) {
 	e.tell()
 }
 
+// retried is called when somebody opens the file, with e.mu held: it is worth another try, if not at once.
+func (e *Entry) retried() {
+	if e.err != nil && (e.final || time.Since(e.failed) >= time.Second) {
+		e.err, e.final = nil, false
+	}
+}
+
 // recovered is called when a computation succeeded, with e.mu held.
 func (e *Entry) recovered() {
 	if e.err != nil && !e.final {
@@ -368,9 +375,7 @@ func (e *Entry) Complete() (*os.File, bool) {
 
 // State is how the file stands, another daemon's work included.
 func (e *Entry) State() State {
-	if !e.small {
-		e.probe(polled)
-	}
+	e.probe(polled)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
@@ -386,8 +391,12 @@ func (e *Entry) State() State {
 	return Virtual
 }
 
-// Progress is the number of bytes on the disk, of so many.
+// Progress is the number of bytes on the disk, of so many. Of a file in memory none are to come there.
 func (e *Entry) Progress() (done, size int64) {
+	if e.small {
+		return e.size, e.size
+	}
+	e.probe(polled)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.data != nil {
@@ -414,6 +423,9 @@ const (
 
 // probe looks for a sealed file, and whether that of an entry that has rested is still there.
 func (e *Entry) probe(when look) {
+	if e.small {
+		return
+	}
 	e.mu.Lock()
 	if e.wakes {
 		e.wakes = false
@@ -442,6 +454,9 @@ func (e *Entry) probe(when look) {
 	}
 	e.c.digests.put(e.id, rec)
 	e.c.use(e.id, e.size)
+	if !rec.known() {
+		e.c.digest(e.id)
+	}
 	e.c.mu.Lock()
 	defer e.c.mu.Unlock()
 	e.mu.Lock()

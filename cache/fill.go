@@ -20,9 +20,7 @@ func (e *Entry) Prepare(ctx context.Context) error {
 	}
 	e.probe(always)
 	e.mu.Lock()
-	if e.final {
-		e.err, e.final = nil, false
-	}
+	e.retried()
 	ready := e.data != nil
 	if !ready && e.size <= wholeAtOpen {
 		e.body = true
@@ -74,9 +72,7 @@ func (e *Entry) Warm(ctx context.Context) error {
 	}
 	e.probe(always)
 	e.mu.Lock()
-	if e.final {
-		e.err, e.final = nil, false
-	}
+	e.retried()
 	e.again = time.Time{}
 	e.body, e.eager = true, true
 	for {

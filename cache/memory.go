@@ -155,9 +155,7 @@ func (e *Entry) readSmall(ctx context.Context, p []byte, off int64) error {
 // prepareSmall holds a small file in memory, so that an open of what can't be had fails.
 func (e *Entry) prepareSmall(ctx context.Context) error {
 	e.mu.Lock()
-	if e.final {
-		e.err, e.final = nil, false
-	}
+	e.retried()
 	literal := e.file.Literal()
 	e.mu.Unlock()
 	if literal || e.size == 0 {
