@@ -169,6 +169,7 @@ func Open(o Options) (*Cache, error) {
 	if err := c.scan(); err != nil {
 		return nil, fault.In(c.dir, diskFault(err))
 	}
+	c.active()
 	c.begin(c.janitor)
 	if o.Disk == nil {
 		c.begin(func() {

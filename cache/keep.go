@@ -122,6 +122,7 @@ func (c *Cache) keep(ctx context.Context, k *kept) error {
 
 // make runs a build into a part, and seals it.
 func (c *Cache) make(k *kept, one *building) (err error) {
+	defer c.active()
 	if h, _, err := openSealed(c.disk, k.id, k.size); err == nil {
 		h.release()
 		return nil
@@ -285,6 +286,7 @@ func (k *kept) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 
 // read reads the sealed file, which is built again where it went.
 func (k *kept) read(ctx context.Context, p []byte, off int64) error {
+	k.c.active()
 	e := k.c.open(k.id, k.size, false, true)
 	defer e.Release()
 	for {
