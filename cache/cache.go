@@ -461,6 +461,14 @@ func (c *Cache) Stats() Stats {
 	}
 }
 
+func (c *Cache) count(missed bool) {
+	if missed {
+		c.misses.Add(1)
+	} else {
+		c.hits.Add(1)
+	}
+}
+
 // discard removes a sealed file that is none.
 func (c *Cache) discard(id layout.ID, why error) {
 	if errors.Is(why, fs.ErrNotExist) || errors.Is(why, fs.ErrPermission) {

@@ -325,3 +325,53 @@ func TestGrains(t *testing.T) {
 		c.Close()
 	}
 }
+
+// TestLend gives the same bytes as ReadAt, without a copy where they were just computed.
+func TestLend(t *testing.T) {
+	f, want, _ := sized(t, 26, 6<<20)
+	small, wantSmall, _ := sized(t, 27, 100<<10)
+	c := open(t, Options{Disk: newMemDisk()})
+	for _, one := range []struct {
+		f    *layout.File
+		want []byte
+	}{{f, want}, {small, wantSmall}} {
+		lent := 0
+		for range 2 {
+			e := c.Get(one.f, "x")
+			size := one.f.Size()
+			var releases []func()
+			for _, n := range []int64{64 << 10, 1, 0, 500_000, 1 << 20} {
+				for off := int64(0); off < size+n; off += max(n, 700_000) {
+					p := bytes.Repeat([]byte{0xaa}, int(n))
+					b, release, err := e.Lend(context.Background(), p, off)
+					end := min(off+n, size)
+					if err != nil && err != io.EOF || (err == io.EOF) != (n > 0 && end < off+n) || !bytes.Equal(b, one.want[min(off, size):max(end, min(off, size))]) {
+						t.Fatalf("%d bytes at %d of %d: %d, %v", n, off, size, len(b), err)
+					}
+					if release != nil {
+						lent++
+						if n > 0 && &b[0] == &p[0] {
+							t.Fatal("what was lent is the caller's own")
+						}
+						releases = append(releases, func() {
+							if !bytes.Equal(b, one.want[off:end]) {
+								t.Errorf("what was lent has changed at %d", off)
+							}
+							release()
+						})
+					}
+				}
+			}
+			for _, release := range releases {
+				release()
+			}
+			e.Release()
+		}
+		if large := one.f.Size() > smallMost; (lent > 0) != large {
+			t.Errorf("lent %d times", lent)
+		}
+	}
+	if n, err := c.Get(f, "x").ReadAt(context.Background(), make([]byte, 1), -1); n != 0 || fault.KindOf(err) != fault.Usage {
+		t.Errorf("%d, %v", n, err)
+	}
+}

@@ -140,7 +140,7 @@ func (e *Entry) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	if e.small {
 		err = e.readSmall(ctx, p[:n], off)
 	} else {
-		err = e.read(ctx, p[:n], off)
+		_, err = e.read(ctx, p[:n], off, false)
 	}
 	if err != nil {
 		return 0, err
@@ -151,9 +151,34 @@ func (e *Entry) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// read fills p from the sealed file, from what is filled, or from what is computed for it.
-func (e *Entry) read(ctx context.Context, p []byte, off int64) error {
+// Lend is ReadAt for who only passes the bytes on. Where the memory that they were computed in has them all, b is that,
+// nothing is copied, and release must be called, once, when b is no longer needed; else b is p[:n], and release nil.
+func (e *Entry) Lend(ctx context.Context, p []byte, off int64) (b []byte, release func(), err error) {
+	if e.small || off < 0 || off >= e.size || len(p) == 0 {
+		n, err := e.ReadAt(ctx, p, off)
+		return p[:n], nil, err
+	}
+	n := int(min(int64(len(p)), e.size-off))
+	fl, err := e.read(ctx, p[:n], off, true)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case fl != nil:
+		b, release = fl.buf.b[off-fl.lo:][:n:n], fl.release
+	default:
+		b = p[:n]
+	}
+	if n < len(p) {
+		err = io.EOF
+	}
+	return b, release, err
+}
+
+// read fills p from the sealed file, from what is filled, or from what is computed for it. lend: it may also return,
+// held, a flight that has all the bytes, and leave p as it is.
+func (e *Entry) read(ctx context.Context, p []byte, off int64, lend bool) (*flight, error) {
 	e.c.active()
+	asked := len(p)
 	piece := int64(0) // not noted yet
 	missed, waited := false, false
 	for len(p) > 0 {
@@ -186,7 +211,7 @@ func (e *Entry) read(ctx context.Context, p []byte, off int64) error {
 		}
 		e.mu.Unlock()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		switch {
 		case h != nil:
@@ -199,24 +224,25 @@ func (e *Entry) read(ctx context.Context, p []byte, off int64) error {
 				continue // computed anew: each round gives up what it failed to read
 			}
 		case fl != nil:
-			if err = fl.wait(ctx); err == nil {
+			err = fl.wait(ctx)
+			if err == nil && lend && n == int64(asked) {
+				e.c.count(missed)
+				return fl, nil
+			}
+			if err == nil {
 				copy(p[:n], fl.buf.b[off-fl.lo:])
 			}
 			fl.release()
 			if err != nil {
-				return err
+				return nil, err
 			}
 		default:
 			continue
 		}
 		p, off = p[n:], off+n
 	}
-	if missed {
-		e.c.misses.Add(1)
-	} else {
-		e.c.hits.Add(1)
-	}
-	return nil
+	e.c.count(missed)
+	return nil, nil
 }
 
 // locate finds what has the byte at off, and how many of n it has: an open file, held, or a flight, held. Nothing of
