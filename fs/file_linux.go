@@ -352,19 +352,53 @@ func (v *volume) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse
 	buf = buf[:min(int64(len(buf)), size-off)]
 	ctx := v.asked(cancel, &in.InHeader)
 	defer ctx.end()
-	n, err := h.ReadAt(ctx, buf, off)
-	if n == len(buf) {
-		v.count.bytes.Add(uint64(n))
-		return fuse.ReadResultData(buf), v.answer(opRead, 0)
+	b, release, err := h.lend(ctx, buf, off)
+	if len(b) == len(buf) && (err == nil || errors.Is(err, io.EOF)) {
+		v.count.bytes.Add(uint64(len(b)))
+		if release != nil {
+			return &lent{b, release}, v.answer(opRead, 0)
+		}
+		return fuse.ReadResultData(b), v.answer(opRead, 0)
+	}
+	if release != nil {
+		release()
 	}
 	if err == nil || errors.Is(err, io.EOF) {
-		err = fault.At(fault.IO, off, "%d of %d bytes came, before the end of a file of %d", n, len(buf), size)
+		err = fault.At(fault.IO, off, "%d of %d bytes came, before the end of a file of %d", len(b), len(buf), size)
 	}
 	errno := errnoOf(ctx, err)
 	h.inode.failed(errno, err)
 	v.refused("read", h.node.Path, errno, err)
 	return nil, v.answer(opRead, errno)
 }
+
+// lender is an entry that can answer a read with memory of its own, see cache.Entry.Lend.
+type lender interface {
+	Lend(ctx context.Context, p []byte, off int64) (b []byte, release func(), err error)
+}
+
+var _ lender = (*cache.Entry)(nil)
+
+// lend reads as ReadAt does, into p or without a copy; then release is to be called when b was sent.
+func (h *handle) lend(ctx context.Context, p []byte, off int64) (b []byte, release func(), err error) {
+	if l, ok := h.entry.(lender); ok {
+		return l.Lend(ctx, p, off)
+	}
+	n, err := h.ReadAt(ctx, p, off)
+	return p[:n], nil, err
+}
+
+// lent is the answer to a read in somebody else's memory. go-fuse calls Done of a result with Slices after the answer
+// was written, and of one with Bytes alone before.
+type lent struct {
+	b       []byte
+	release func()
+}
+
+func (r *lent) Size() int                          { return len(r.b) }
+func (r *lent) Slices() ([][]byte, fuse.Status)    { return [][]byte{r.b}, fuse.OK }
+func (r *lent) Bytes([]byte) ([]byte, fuse.Status) { return r.b, fuse.OK }
+func (r *lent) Done()                              { r.release() }
 
 // ReadAt reads from whatever h serves.
 func (h *handle) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
