@@ -213,14 +213,10 @@ func (m *mount) view(name string) string {
 
 // cpu is the daemon's user and system time so far, in seconds.
 func (m *mount) cpu() float64 {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", m.pid))
-	if err != nil {
-		return 0
-	}
 	total := 0.0
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", m.pid))
 	for _, t := range tasks {
-		if data, err = os.ReadFile(t); err == nil {
+		if data, err := os.ReadFile(t); err == nil {
 			ns, _ := strconv.ParseFloat(strings.Fields(string(data))[0], 64)
 			total += ns / 1e9
 		}

@@ -174,7 +174,6 @@ type builder struct {
 
 	mu   sync.Mutex // guards have
 	have ranges
-	err  error // of the disk
 }
 
 func (w *builder) WriteAt(p []byte, off int64) (int, error) {

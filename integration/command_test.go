@@ -137,16 +137,6 @@ func finish(cmd *exec.Cmd, limit time.Duration) done {
 // command runs a program to its end.
 func command(limit time.Duration, argv ...string) done { return finish(program(argv...), limit) }
 
-// must is command of a program that has to succeed.
-func must(t *testing.T, limit time.Duration, argv ...string) string {
-	t.Helper()
-	d := command(limit, argv...)
-	if !d.ok() {
-		t.Fatal(d)
-	}
-	return d.out
-}
-
 // isomerfs runs a command of the program under test.
 func isomerfs(args ...string) done {
 	return command(2*time.Minute, append([]string{binaryPath()}, args...)...)

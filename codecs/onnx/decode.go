@@ -11,7 +11,6 @@ import (
 type decoder struct {
 	t *text
 	*external
-	left []model.Left // initializers that no view can show
 }
 
 func (d *decoder) graph() (*model.Graph, error) {

@@ -13,16 +13,6 @@ type piece struct {
 	file     *layout.File
 }
 
-func (p *piece) size() int64 {
-	switch {
-	case p.t != nil:
-		return p.end - p.off
-	case p.file != nil:
-		return p.file.Size()
-	}
-	return int64(len(p.lit))
-}
-
 // pieces is a file, or a message, that is being written.
 type pieces struct {
 	list []piece

@@ -142,8 +142,6 @@ func TestIndexRefused(t *testing.T) {
 // outside is a folder in which sub/outside is a link that leaves the store.
 type outside struct{ folder }
 
-type source = layout.Source
-
 func (o outside) Open(name string) (layout.Source, error) {
 	if name == "sub/outside" {
 		return nil, fault.In(name, fault.New(fault.Unsafe, "it leads outside the store"))

@@ -229,14 +229,15 @@ func (t *typer) node(n *model.Node, s *scope, opset func(string) int64) []kind {
 			for i := 1; i < len(n.Inputs); i++ {
 				inputs = append(inputs, elementOf(in(i)))
 			}
-			for _, b := range n.Bodies() {
-				outs := t.block(b, s, inputs, opset)
-				for i := range outs {
-					outs[i] = of("s", outs[i])
-				}
-				return outs
+			bodies := n.Bodies()
+			if len(bodies) == 0 {
+				return nil
 			}
-			return nil
+			outs := t.block(bodies[0], s, inputs, opset)
+			for i := range outs {
+				outs[i] = of("s", outs[i])
+			}
+			return outs
 		case "SequenceConstruct", "SplitToSequence":
 			return all(of("s", in(0)))
 		case "SequenceAt", "ConcatFromSequence":
