@@ -86,11 +86,12 @@ func (m mounting) serve(ctx context.Context, ready func(string) error) error {
 	return s.wait(ctx)
 }
 
-// frugal bounds the memory that garbage may take: the live memory of a daemon is a few MiB, and what it works on is in
-// buffers that are lent again and again.
+// frugal bounds the memory that garbage may take: what a daemon works on is in buffers that are lent again and again,
+// and what lives long is small files (cache) and what versions are (tree), 32 and 16 MiB at most. The limit lies well
+// above these: a collector that runs against it does nothing else.
 func frugal() {
-	debug.SetGCPercent(50)
-	debug.SetMemoryLimit(48 << 20)
+	debug.SetGCPercent(100)
+	debug.SetMemoryLimit(128 << 20)
 }
 
 // open opens the store and the cache and makes the tree.
