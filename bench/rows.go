@@ -32,6 +32,7 @@ type took struct{ read, wall, cpu, peak float64 }
 // coldRead reads the fp16 view of a model in a fresh mount and waits until it is sealed.
 func (b *bench) coldRead(store, source string) (t took, err error) {
 	cached(source)
+	b.warmMemory(length(source) / 2)
 	m, err := b.mount(store, "")
 	if err != nil {
 		return t, err
@@ -68,6 +69,7 @@ func (b *bench) floor(store, source string) (t took, err error) {
 		return t, err
 	}
 	cached(source)
+	b.warmMemory(length(source) / 2)
 	out := filepath.Join(b.folder, "floor")
 	own := children()
 	n, err := b.tool("cast", source, h.path, out, strconv.FormatInt(h.data, 10), "sync")
@@ -361,6 +363,7 @@ func firstBeside(b *bench) (float64, error) {
 	firsts := func(filling bool) (times []float64, err error) {
 		paths, _ := filepath.Glob(filepath.Join(store, "*/v1/model.safetensors"))
 		cached(paths...)
+		b.warmMemory(int64(1.3e9 * b.scale))
 		m, err := b.mount(store, "")
 		if err != nil {
 			return nil, err
@@ -410,6 +413,7 @@ func eight(b *bench) (float64, error) {
 	run := func(atOnce bool) (float64, error) {
 		paths, _ := filepath.Glob(filepath.Join(store, "m*/v1/model.safetensors"))
 		cached(paths...)
+		b.warmMemory(int64(1.04e9 * b.scale))
 		m, err := b.mount(store, "")
 		if err != nil {
 			return 0, err
@@ -451,6 +455,7 @@ func crowd(b *bench) (float64, error) {
 	}
 	spent := func(readers string) (float64, error) {
 		cached(source)
+		b.warmMemory(length(source) / 2)
 		m, err := b.mount(store, "")
 		if err != nil {
 			return 0, err
