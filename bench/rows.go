@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -490,8 +491,11 @@ func (b *bench) ready(size, options string) (m *mount, native string, err error)
 	if m, err = b.mount(store, options); err != nil {
 		return nil, "", err
 	}
-	native = filepath.Join(b.folder, "native")
-	if _, err = b.tool("io", "ready", m.view("m")); err == nil {
+	native = filepath.Join(b.folder, "native/m/v1/safetensors/fp16/model.safetensors") // as deep: a path costs by its length
+	if err = os.MkdirAll(filepath.Dir(native), 0o755); err == nil {
+		_, err = b.tool("io", "ready", m.view("m"))
+	}
+	if err == nil {
 		_, err = b.command("cp", m.view("m"), native)
 	}
 	if err != nil {
@@ -509,7 +513,7 @@ func buffered(b *bench) (float64, error) { return b.compare("seq", "passthrough=
 // compare runs a reader on a ready view and on a native file of the same bytes, many turns to a round since they are
 // short. The ratio is of times, or of speeds.
 func (b *bench) compare(verb, options string, speeds bool) (float64, error) {
-	m, native, err := b.ready(small, options)
+	m, native, err := b.ready(large, options)
 	if err != nil {
 		return 0, err
 	}
@@ -529,7 +533,7 @@ func (b *bench) compare(verb, options string, speeds bool) (float64, error) {
 	}
 	ratios, err := round(b, func(int) (float64, error) {
 		var ours, theirs []float64
-		for range 9 {
+		for range 5 {
 			o, err := run(m.view("m"))
 			if err != nil {
 				return 0, err
@@ -580,7 +584,7 @@ func opens(b *bench) (float64, error) {
 		if err != nil {
 			return 0, err
 		}
-		n, err := b.tool("io", "open", filepath.Join(point, "native"), "5000")
+		n, err := b.tool("io", "open", filepath.Join(point, strings.TrimPrefix(native, b.folder)), "5000")
 		if err != nil {
 			return 0, err
 		}
@@ -640,7 +644,7 @@ func resident(b *bench) (float64, error) {
 		return 0, err
 	}
 	total, size := 0.0, 0.0
-	files, _ := filepath.Glob(filepath.Join(m.cache, "*/*/*"))
+	files, _ := filepath.Glob(filepath.Join(m.cache, "*/*/*/*"))
 	for _, path := range append(files, m.view("m")) {
 		if path != m.view("m") && length(path) < 1<<20 {
 			continue
