@@ -39,6 +39,9 @@ type Model struct {
 
 	// Source is the stored file when the model is one file, so that a view that changes nothing can be that file.
 	Source layout.Source
+
+	// Wire belongs to the codec that read the model: what it keeps of the file for a writer of the same format.
+	Wire any
 }
 
 // Quantization is what the quantization_config of a config.json says.
