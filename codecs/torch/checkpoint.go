@@ -41,11 +41,11 @@ func (c *Checkpoint) Tensor(node any) *Tensor { return c.tensors[node] }
 
 // Storage is a run of elements that tensors are views of. Two tensors that share one have the same *Storage.
 type Storage struct {
-	Key      string      // of the archive's member data/KEY
-	Class    string      // FloatStorage, UntypedStorage ...
-	Location string      // cpu, cuda:0 ...
-	DType    model.DType // of the elements; U8 of an untyped one
-	Numel    int64       // elements
+	Key      string       // of the archive's member data/KEY
+	Class    string       // FloatStorage, UntypedStorage ...
+	Location string       // cpu, cuda:0 ...
+	DType    model.DType  // of the elements; U8 of an untyped one
+	Numel    int64        // elements
 	Data     *layout.File // little-endian, whatever the archive's byte order
 }
 
