@@ -58,6 +58,13 @@ func missing(name string) string {
 		if said, err := exec.Command(python, "-c", "import numpy, ml_dtypes, safetensors").CombinedOutput(); err != nil {
 			return python + " lacks packages of requirements.txt: " + strings.TrimSpace(string(said))
 		}
+	case "torch":
+		if lack := missing("python"); lack != "" {
+			return lack
+		}
+		if said, err := exec.Command(os.Getenv("ISOMERFS_TEST_PYTHON"), "-c", "import torch").CombinedOutput(); err != nil {
+			return os.Getenv("ISOMERFS_TEST_PYTHON") + " has no PyTorch (./integration/python.sh --torch): " + strings.TrimSpace(string(said))
+		}
 	default:
 		if _, err := exec.LookPath(name); err != nil {
 			return "there is no " + name

@@ -4,12 +4,18 @@
 #
 #   ./integration/python.sh SCRIPT ARGS...      run a script
 #   ./integration/python.sh --path              print the interpreter's path
+#   ./integration/python.sh --torch ...         either, with PyTorch too (requirements-torch.txt)
 #
-# PIP_INDEX_URL and the other variables of pip choose the package index.
+# PIP_INDEX_URL and the other variables of pip choose the package index; ISOMERFS_TEST_TORCH_INDEX that of PyTorch alone.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 base=${ISOMERFS_TEST_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/isomerfs-test}
-key=$( (cat "$here/requirements.txt"; python3 --version) | sha256sum | cut -c1-16)
+lists=("$here/requirements.txt")
+if [ "${1:-}" = --torch ]; then
+	shift
+	lists+=("$here/requirements-torch.txt")
+fi
+key=$( (cat "${lists[@]}"; python3 --version) | sha256sum | cut -c1-16)
 venv=$base/venv-$key
 if [ ! -e "$venv/ready" ]; then
 	echo "python.sh: setting up $venv" >&2
@@ -25,7 +31,11 @@ if [ ! -e "$venv/ready" ]; then
 			fi
 			python3 -m venv "$venv"
 		fi
-		"$venv/bin/pip" install -q --disable-pip-version-check -r "$here/requirements.txt" >&2
+		for list in "${lists[@]}"; do
+			index=()
+			case $list in *-torch.txt) [ -z "${ISOMERFS_TEST_TORCH_INDEX:-}" ] || index=(--index-url "$ISOMERFS_TEST_TORCH_INDEX") ;; esac
+			"$venv/bin/pip" install -q --disable-pip-version-check --no-cache-dir "${index[@]}" -r "$list" >&2
+		done
 		touch "$venv/ready"
 	fi
 	exec 9>&-

@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CGO_ENABLED=0
-export ISOMERFS_TEST_REQUIRE=${ISOMERFS_TEST_REQUIRE-fuse,fusermount3,root,python,fio,rsync,cpu}
+export ISOMERFS_TEST_REQUIRE=${ISOMERFS_TEST_REQUIRE-fuse,fusermount3,root,python,torch,fio,rsync,cpu}
 steps=${*:-unit race tiers platforms integration}
 
 step() { printf '\n== %s\n' "$*"; }
@@ -73,7 +73,9 @@ for name in $steps; do
 	integration)
 		step "real mounts, real readers"
 		make -s build
-		ISOMERFS_TEST_PYTHON=$(./integration/python.sh --path) ISOMERFS_TEST_BINARY=$PWD/bin/isomerfs go test -count=1 -timeout 20m ./integration
+		torch= # 5 GB from the default index, so only where it must be there
+		case ",$ISOMERFS_TEST_REQUIRE," in *,torch,*) torch=--torch ;; esac
+		ISOMERFS_TEST_PYTHON=$(./integration/python.sh $torch --path) ISOMERFS_TEST_BINARY=$PWD/bin/isomerfs go test -count=1 -timeout 20m ./integration
 		;;
 	*)
 		echo "test.sh: no step $name" >&2
