@@ -1,6 +1,10 @@
 package model
 
-import "slices"
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
 
 // Graph is what a model computes: operators, the values between them, and the tensors they use. Its meaning is that of
 // ONNX (https://github.com/onnx/onnx/blob/main/docs/IR.md), whatever file it came from; a reader of another format
@@ -88,6 +92,45 @@ type Type struct {
 	Key          DType
 	Domain, Name string
 	Denotation   string
+}
+
+// String is the type as people read it: F32[1,batch,?]; "?" where nothing is known.
+func (t *Type) String() string {
+	if t == nil {
+		return "?"
+	}
+	switch t.Form {
+	case TensorForm, SparseForm:
+		text := "?"
+		if t.DType != Invalid {
+			text = t.DType.String()
+		}
+		if t.Form == SparseForm {
+			text = "sparse " + text
+		}
+		if !t.Ranked {
+			return text
+		}
+		dims := make([]string, len(t.Shape))
+		for i, d := range t.Shape {
+			switch {
+			case d.Fixed:
+				dims[i] = strconv.FormatInt(d.Size, 10)
+			case d.Param != "":
+				dims[i] = d.Param
+			default:
+				dims[i] = "?"
+			}
+		}
+		return text + "[" + strings.Join(dims, ",") + "]"
+	case SequenceForm:
+		return "sequence of " + t.Elem.String()
+	case OptionalForm:
+		return "optional " + t.Elem.String()
+	case MapForm:
+		return "map from " + t.Key.String() + " to " + t.Elem.String()
+	}
+	return "?"
 }
 
 // Dim is one dimension of a shape: a number where Fixed, else a name where Param says one, else unknown.
@@ -303,6 +346,20 @@ func (b *Body) Walk(visit func(in *Body, n *Node)) {
 			inner.Walk(visit)
 		}
 	}
+}
+
+// InnerInitializers are the initializers of the subgraphs of the main graph, the branches of an If and the bodies of a
+// Loop or Scan, in the order of Walk.
+func (g *Graph) InnerInitializers() []*Constant {
+	var list []*Constant
+	if g.Main != nil {
+		g.Main.Walk(func(_ *Body, n *Node) {
+			for _, inner := range n.Bodies() {
+				list = append(list, inner.Initializers...)
+			}
+		})
+	}
+	return list
 }
 
 // Initializer is the initializer of that name; nil where there is none. It looks at all of them: Index is for many.

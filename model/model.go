@@ -69,15 +69,29 @@ func (m *Model) SourceOf(file string) layout.Source {
 	return nil
 }
 
-// Parameters counts the elements of all tensors.
+// Parameters counts the elements of all tensors, and of those that subgraphs of the Graph hold, which are not among
+// Tensors. It is 0 where the sum does not fit 63 bits.
 func (m *Model) Parameters() int64 {
 	var sum int64
-	for _, t := range m.Tensors {
-		n, err := Elements(t.Shape)
+	add := func(shape []int64) bool {
+		n, err := Elements(shape)
 		if err != nil || sum+n < sum {
-			return 0
+			return false
 		}
 		sum += n
+		return true
+	}
+	for _, t := range m.Tensors {
+		if !add(t.Shape) {
+			return 0
+		}
+	}
+	if m.Graph != nil {
+		for _, c := range m.Graph.InnerInitializers() {
+			if !add(c.Shape) {
+				return 0
+			}
+		}
 	}
 	return sum
 }

@@ -100,6 +100,10 @@ func graphFacts(g *model.Graph, parameters int64) map[string]string {
 		names[i] = fmt.Sprintf("%s %d", name, counts[name])
 	}
 	facts["operators"] = strings.Join(names, ", ")
+	facts["initializers"] = fmt.Sprint(len(g.Main.Initializers) + len(g.Main.Sparse))
+	if inner := g.InnerInitializers(); len(inner) > 0 {
+		facts["initializers"] += fmt.Sprintf(", and %d in subgraphs", len(inner))
+	}
 	if n := len(g.Functions); n > 0 {
 		facts["functions"] = fmt.Sprint(n)
 	}

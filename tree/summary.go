@@ -84,7 +84,7 @@ func summary(ctx context.Context, c *contents, _ bool) ([]byte, error) {
 				fmt.Fprintf(&b, "output %s\n", portText(p))
 			}
 			facts := graphFacts(g, x.model.Parameters())
-			fmt.Fprintf(&b, "opsets: %s\noperators: %s\n", lineText(facts["opsets"]), lineText(facts["operators"]))
+			fmt.Fprintf(&b, "opsets: %s\noperators: %s\ninitializers: %s\n", lineText(facts["opsets"]), lineText(facts["operators"]), facts["initializers"])
 		}
 		w := tabwriter.NewWriter(&b, 0, 8, 2, ' ', tabwriter.AlignRight)
 		fmt.Fprintf(w, "\ntype\ttensors\telements\tbytes\t\n")

@@ -122,7 +122,10 @@ func TestCheck(t *testing.T) {
 	} {
 		g := sound()
 		c.edit(g)
-		err := Check(g)
+		made, err := Run(g, ops, "check")
+		if err == nil && made != g {
+			t.Errorf("%s: the check gives another graph", name)
+		}
 		switch {
 		case c.kind == 0 && err != nil:
 			t.Errorf("%s: %v", name, err)

@@ -219,7 +219,7 @@ func TestGolden(t *testing.T) {
 		var b strings.Builder
 		b.WriteString("-- before --\n" + before)
 		for _, p := range Passes {
-			if p.Name == "check" || p.Name == "sort" && name != "unsorted" {
+			if p.Name == "check" || p.Name == "sort" && name != "unsorted" { // they give the graph that they are given
 				continue
 			}
 			made, err := Run(g, ops, p.Name)

@@ -26,6 +26,7 @@ type Pass struct {
 // Passes is the table, in the order of their names.
 var Passes = []Pass{
 	{"bfloat16", "narrows float32 to bfloat16 where the operators take it", func(g *model.Graph, ops Ops) (*model.Graph, error) { return Half(g, model.BF16, ops.BF16) }},
+	{"check", "gives the graph as it is, or says what keeps it from being one", func(g *model.Graph, _ Ops) (*model.Graph, error) { return g, Check(g) }},
 	{"float16", "narrows float32 to float16 where the operators take it", func(g *model.Graph, ops Ops) (*model.Graph, error) { return Half(g, model.F16, ops.F16) }},
 	{"sort", "puts every node behind those whose outputs it uses", func(g *model.Graph, _ Ops) (*model.Graph, error) { return Sort(g) }},
 }

@@ -42,7 +42,7 @@ func (p *printer) line(depth int, format string, args ...any) {
 
 func (p *printer) block(depth int, b *model.Body) {
 	for _, v := range b.Inputs {
-		p.line(depth, "input %s: %s", v.Name, typeText(v.Type))
+		p.line(depth, "input %s: %s", v.Name, v.Type.String())
 	}
 	for _, c := range b.Initializers {
 		p.line(depth, "tensor %s", tensorText(c))
@@ -54,10 +54,10 @@ func (p *printer) block(depth int, b *model.Body) {
 		p.node(depth, n)
 	}
 	for _, v := range b.Values {
-		p.line(depth, "value %s: %s", v.Name, typeText(v.Type))
+		p.line(depth, "value %s: %s", v.Name, v.Type.String())
 	}
 	for _, v := range b.Outputs {
-		p.line(depth, "output %s: %s", v.Name, typeText(v.Type))
+		p.line(depth, "output %s: %s", v.Name, v.Type.String())
 	}
 }
 
@@ -109,43 +109,4 @@ func quoted(s string) string {
 		s = s[:most] + "…"
 	}
 	return strconv.Quote(s)
-}
-
-// typeText is a type as people read it: F32[1,batch,?].
-func typeText(t *model.Type) string {
-	if t == nil {
-		return "?"
-	}
-	switch t.Form {
-	case model.TensorForm, model.SparseForm:
-		text := "?"
-		if t.DType != model.Invalid {
-			text = t.DType.String()
-		}
-		if t.Form == model.SparseForm {
-			text = "sparse " + text
-		}
-		if !t.Ranked {
-			return text
-		}
-		dims := make([]string, len(t.Shape))
-		for i, d := range t.Shape {
-			switch {
-			case d.Fixed:
-				dims[i] = strconv.FormatInt(d.Size, 10)
-			case d.Param != "":
-				dims[i] = d.Param
-			default:
-				dims[i] = "?"
-			}
-		}
-		return text + "[" + strings.Join(dims, ",") + "]"
-	case model.SequenceForm:
-		return "sequence of " + typeText(t.Elem)
-	case model.OptionalForm:
-		return "optional " + typeText(t.Elem)
-	case model.MapForm:
-		return "map from " + t.Key.String() + " to " + typeText(t.Elem)
-	}
-	return "?"
 }
