@@ -62,10 +62,13 @@ func checkpoint(r read) read {
 	}
 }
 
-// stored is a read that says of a file that was never downloaded that it was not.
+// stored is a read that says of a file that was never downloaded that it was not, and of a model what lies beside it.
 func stored(r read) read {
 	return func(ctx context.Context, files layout.Files, name string) (*model.Model, error) {
 		m, err := r(ctx, files, name)
+		if err == nil {
+			m.Beside = files
+		}
 		if err == nil || !fault.KindOf(err).Broken() && !errors.Is(err, fault.Limit) {
 			return m, err
 		}

@@ -32,6 +32,8 @@ var arrows = []struct {
 	{"codecs/pickle", []string{"fault"}, nil, "the pickle machine makes values, and knows neither tensors nor files"},
 	{"codecs/*", []string{"codecs/quant", "codecs/ggml", "codecs/zip", "codecs/pickle", "model/graph", "model", "layout", "fault"}, []string{"google.golang.org/protobuf/encoding/protowire"}, "a codec knows its specification, not its siblings and not what views want"},
 	{"codecs", []string{"codecs/*", "model", "layout", "fault"}, nil, "the table of formats lists its rows and knows nothing above them"},
+	{"views/gguf/*", []string{"codecs/*", "codecs/quant", "model", "layout", "fault"}, nil, "the parts of the view that make llama.cpp's names, keys and tokens of a checkpoint know nothing of quantization"},
+	{"views/gguf", []string{"views/gguf/*", "codecs/*", "codecs/quant", "model", "layout", "fault"}, nil, "the view of GGUF is a house of its own: architectures and tokenizers below it"},
 	{"views/*", []string{"codecs/*", "codecs/quant", "model/graph", "model", "layout", "fault"}, nil, "a view is taste on top of codecs; views do not know each other"},
 	{"views", []string{"views/*", "codecs", "codecs/*", "codecs/quant", "model", "layout", "fault"}, nil, "the table of views lists its rows and knows nothing above them"},
 	{"store", []string{"layout", "fault"}, []string{"github.com/fsnotify/fsnotify", "golang.org/x/sys", "github.com/Masterminds/semver"}, "a store knows files and versions, not what is in them"},

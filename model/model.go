@@ -37,6 +37,17 @@ type Model struct {
 	// Quantization is how config.json says that tensors stand for others; nil where it says nothing.
 	Quantization *Quantization
 
+	// Dequantized says that some of Tensors are wider than what the file stores of them.
+	Dequantized bool
+
+	// Native is what the codec read, in its own terms, for views of the same format; nil where Tensors say it all.
+	Native any
+
+	// Beside is every stored file of the version that the model is of, and Name what the store calls the model: what a
+	// view takes that needs more than weights, a configuration or a tokenizer. nil and "" where nobody said.
+	Beside layout.Files
+	Name   string
+
 	// Source is the stored file when the model is one file, so that a view that changes nothing can be that file.
 	Source layout.Source
 

@@ -3,6 +3,7 @@ package tree
 import (
 	"context"
 	"errors"
+	"path"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -195,6 +196,9 @@ func (c *contents) one(ctx context.Context, name string, number int) *variant {
 	}
 	m, order, err := c.t.readModel(ctx, c.v, name)
 	x := newVariant(&c.t.formats[order], order, name)
+	if m != nil {
+		m.Name = path.Base(path.Dir(c.v.path))
+	}
 	x.model, x.fault = m, err
 	return x
 }
