@@ -27,7 +27,7 @@ type vector struct {
 // some 50 to 100 µs, after which the scheduler and the garbage collector get their turn.
 const maxCall = 1 << 20
 
-func newCast(t tier, name string, from, to int, pure bulk) *cast {
+func newCast(t Tier, name string, from, to int, pure bulk) *cast {
 	return &cast{name: name, from: from, to: to, pure: pure, fast: kernels(t)[name]}
 }
 

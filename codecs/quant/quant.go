@@ -34,7 +34,7 @@ type Encoding struct {
 var Encodings = table(active)
 
 // table is the table with the kernels of a tier.
-func table(t tier) []Encoding {
+func table(t Tier) []Encoding {
 	return []Encoding{
 		{model.F64, model.F32, newCast(t, "f64→f32/1", 8, 4, f64ToF32)},
 		{model.F64, model.F16, newCast(t, "f64→f16/1", 8, 2, f64ToF16)},

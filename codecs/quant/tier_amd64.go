@@ -4,15 +4,19 @@ import "golang.org/x/sys/cpu"
 
 //go:generate go -C _asm run . -pkg quant -out ../kernels_amd64.s -stubs ../kernels_amd64.go
 
-func best() tier {
-	if cpu.X86.HasAVX2 && cpu.X86.HasF16C {
-		return avx2
+// Best is the highest Tier that this processor has.
+func Best() Tier {
+	switch x := cpu.X86; {
+	case !x.HasAVX2 || !x.HasF16C:
+		return Generic
+	case !x.HasAVX512F || !x.HasAVX512BW || !x.HasAVX512DQ || !x.HasAVX512VL:
+		return AVX2
 	}
-	return generic
+	return AVX512
 }
 
-func kernels(t tier) map[string]vector {
-	if t < avx2 {
+func kernels(t Tier) map[string]vector {
+	if t < AVX2 {
 		return nil
 	}
 	return map[string]vector{

@@ -2,6 +2,7 @@
 
 package quant
 
-func best() tier { return generic }
+// Best is the highest tier that this processor has.
+func Best() Tier { return Generic }
 
-func kernels(tier) map[string]vector { return nil }
+func kernels(Tier) map[string]vector { return nil }

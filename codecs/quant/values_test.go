@@ -140,7 +140,7 @@ func TestValues(t *testing.T) {
 			want[i] = oracle(e.From, e.To, b)
 		}
 		dst := make([]byte, out*len(v))
-		for tier := range best() + 1 {
+		for tier := range min(Best(), AVX2) + 1 {
 			t.Run(fmt.Sprintf("%s/%s", tier, e.Op), func(t *testing.T) {
 				clear(dst)
 				c := newCast(tier, e.Op.String(), in, out, e.Op.(*cast).pure)

@@ -112,7 +112,7 @@ func main() {
 			ours := func() { apply(e.Op, dst, src) }
 			theirs := func() { peer(unsafe.Pointer(&dst[0]), unsafe.Pointer(&src[0]), C.size_t(size.n)) }
 			l := race(*rounds, size.times, ours, theirs)
-			l.Cast, l.Kernels, l.Buffers = e.Op.String(), quant.CPU(), size.name
+			l.Cast, l.Kernels, l.Buffers = e.Op.String(), quant.Active().String(), size.name
 			bytes := float64(size.n*max(in, out)) * float64(size.times)
 			l.Rate, l.Peer = bytes/l.Rate, bytes/l.Peer
 			lines = append(lines, l)
@@ -126,7 +126,7 @@ func main() {
 			log.Fatal(err)
 		}
 	} else {
-		fmt.Printf("casts, kernels %s, against C intrinsics (AVX2, F16C)\n", quant.CPU())
+		fmt.Printf("casts, kernels %s, against C intrinsics (AVX2, F16C)\n", quant.Active())
 		out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 		fmt.Fprint(out, "cast\tbuffers\tratio\tGB/s\tC GB/s\t\t\n")
 		for _, l := range lines {
