@@ -245,6 +245,9 @@ func (c *Cache) Close() error {
 	return nil
 }
 
+// Hush says that somebody comes to a file: what is computed ahead of the readers of others rests for a moment.
+func (c *Cache) Hush() { c.gate.hush() }
+
 // Get is the entry of a layout, opened; the caller releases it. name is the view's path, for people.
 func (c *Cache) Get(f *layout.File, name string) *Entry {
 	e := c.open(f.ID(), f.Size(), small(f), whole(f))

@@ -191,6 +191,9 @@ func (e *Entry) read(ctx context.Context, p []byte, off int64, lend bool) (*flig
 		full := false
 		if err == nil && h == nil && fl == nil {
 			missed = true
+			if !e.body && !e.eager {
+				e.c.gate.hush()
+			}
 			err = e.request(off, off+int64(len(p)), piece)
 			if fl = e.flying(off); fl != nil {
 				fl.hold()

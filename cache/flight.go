@@ -40,6 +40,7 @@ func (e *Entry) launch(lo, hi int64, ahead bool) *flight {
 	fl := &flight{e: e, lo: lo, hi: hi, ahead: ahead, done: make(chan struct{})}
 	fl.refs.Store(1)
 	fl.ticket = e.c.gate.ticket(hi-lo, ahead)
+	fl.ticket.young = !e.body && !e.eager
 	file := e.file
 	if !e.c.begin(func() { fl.run(file) }) {
 		fl.err = errClosed

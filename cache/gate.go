@@ -11,10 +11,19 @@ import (
 // then on it no longer keeps others from theirs.
 const patience = 250 * time.Millisecond
 
+// moment is how long computations ahead rest for somebody who comes to a file, and rest the longest time that they do
+// so, however many come. After it they have as long for themselves.
+const (
+	moment = 4 * time.Millisecond
+	rest   = 200 * time.Millisecond
+)
+
 // gate bounds what all files of a cache do at a time: bytes of results in memory, and computations ahead of any reader.
 //
 // Whoever computes holds a ticket for as many bytes. Readers that wait go before what is computed ahead. Results that
 // could not be written to the disk are kept under their tickets while nobody needs the room.
+//
+// While somebody looks at the head of a file for the first time, nothing else is computed ahead: see hush.
 //
 // A ticket that is held for longer than patience is given back by itself, so that sources which block, however many,
 // delay nobody else. Its owner is told, and takes no more tickets until it is fast again: what bounds it then is its
@@ -28,11 +37,14 @@ type gate struct {
 	urgent  []*ticket  // waiting, readers behind them, first come first served
 	patient []*ticket  // waiting, ahead of readers
 	kept    []*flight  // results in memory alone, the oldest first
+	hushed  time.Time  // since then, and
+	quiet   time.Time  // until then, nothing is computed ahead but of files whose first readers have just come
 }
 
 type ticket struct {
 	weight int64
 	ahead  bool
+	young  bool // its file's first readers have just come
 	state  ticketState
 	ready  chan struct{} // closed when the ticket is held
 	done   bool          // the computation is over: the ticket is no longer late
@@ -82,6 +94,39 @@ func (g *gate) take(ctx context.Context, t *ticket, late func()) error {
 
 func (g *gate) ticket(n int64, ahead bool) *ticket {
 	return &ticket{weight: min(n, g.size), ahead: ahead, ready: make(chan struct{})}
+}
+
+// hush leaves the processors to whoever comes to a file, for a moment: computations ahead that are under way end, others
+// begin later. A file that is being filled keeps both processors of a small machine busy, and who looks for the header of
+// another would wait behind it at each step.
+func (g *gate) hush() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	switch {
+	case g.quiet.After(now): // still quiet
+	case now.Sub(g.quiet) < g.quiet.Sub(g.hushed): // not yet again
+		return
+	default:
+		g.hushed, g.quiet = now, now
+		time.AfterFunc(moment, g.resume)
+	}
+	if end := now.Add(moment); end.Sub(g.hushed) <= rest {
+		g.quiet = end
+	}
+}
+
+// resume ends the hush, or waits on where more came meanwhile.
+func (g *gate) resume() {
+	g.mu.Lock()
+	if more := time.Until(g.quiet); more > 0 {
+		time.AfterFunc(more, g.resume)
+		g.mu.Unlock()
+		return
+	}
+	dropped := g.serve(nil)
+	g.mu.Unlock()
+	forget(dropped)
 }
 
 // hurry is called when a reader begins to wait for what was to be computed ahead, with the entry's mutex held.
@@ -226,7 +271,9 @@ func (g *gate) serve(dropped []*flight) []*flight {
 		case len(g.urgent) > 0:
 			t = g.urgent[0]
 		case len(g.patient) > 0 && g.ahead < g.width:
-			t = g.patient[0]
+			if t = g.next(); t == nil {
+				return dropped
+			}
 		default:
 			return dropped
 		}
@@ -237,13 +284,24 @@ func (g *gate) serve(dropped []*flight) []*flight {
 		g.lent += t.weight
 		if t.ahead {
 			g.ahead++
-			g.patient = slices.Delete(g.patient, 0, 1)
+			g.patient = slices.DeleteFunc(g.patient, func(o *ticket) bool { return o == t })
 		} else {
 			g.urgent = slices.Delete(g.urgent, 0, 1)
 		}
 		close(t.ready)
 	}
 	return dropped
+}
+
+// next is the first of the patient tickets whose turn it is; nil while they all keep quiet.
+func (g *gate) next() *ticket {
+	if !g.quiet.After(time.Now()) {
+		return g.patient[0]
+	}
+	if i := slices.IndexFunc(g.patient, func(t *ticket) bool { return t.young }); i >= 0 {
+		return g.patient[i]
+	}
+	return nil
 }
 
 func forget(flights []*flight) {

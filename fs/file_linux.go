@@ -224,6 +224,7 @@ var errMoved = errors.New("the file has moved to another inode")
 // openLayout opens a computed file, in the mode of the handles that are open or in the one that its state asks for.
 func (v *volume) openLayout(ctx context.Context, h *handle, back bool, out *fuse.OpenOut) error {
 	n, f := h.inode, h.node.File
+	v.cache.Hush()
 	e := v.cache.get(f.Layout, f.Path)
 	if err := v.prepare(ctx, e); err != nil {
 		e.Release()

@@ -31,6 +31,7 @@ type keeper interface {
 	State(id layout.ID, f *layout.File) cache.State
 	Digest(id layout.ID) (string, bool)
 	Usage() cache.Usage
+	Hush()
 }
 
 // entry is what of *cache.Entry a handle uses.
@@ -108,6 +109,7 @@ func (v *volume) Lookup(cancel <-chan struct{}, h *fuse.InHeader, name string, o
 		return v.answer(opLookup, syscall.ENAMETOOLONG)
 	}
 	folder := up.node.Load()
+	v.cache.Hush()
 	ctx := v.asked(cancel, h)
 	up.asking.Add(1)
 	t, err := v.tree.Lookup(ctx, folder, name)

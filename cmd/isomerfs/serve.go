@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -94,6 +95,21 @@ func frugal() {
 	debug.SetMemoryLimit(128 << 20)
 }
 
+// answering is how many requests find a place to run while every processor computes.
+const answering = 4
+
+// processors is how many conversions may run at a time, all that the machine or its cgroup has where nothing else was
+// said. Go runs as many goroutines more, so that a request is not held up until a conversion makes room: the kernel
+// shares the processors between them, and lets who has waited go first.
+func (s *server) processors() int {
+	n := s.fillCPUs
+	if n <= 0 {
+		n = runtime.GOMAXPROCS(0)
+	}
+	runtime.GOMAXPROCS(max(n, runtime.GOMAXPROCS(0)) + answering)
+	return n
+}
+
 // open opens the store and the cache and makes the tree.
 func (s *server) open() error {
 	var err error
@@ -101,7 +117,7 @@ func (s *server) open() error {
 	if err != nil {
 		return fault.In(s.mounting.store, err)
 	}
-	s.cache, err = cache.Open(cache.Options{Dir: s.cacheDir, Limit: s.limit(), Workers: s.fillCPUs, Fills: s.fills, Log: s.log.Logger})
+	s.cache, err = cache.Open(cache.Options{Dir: s.cacheDir, Limit: s.limit(), Workers: s.processors(), Fills: s.fills, Log: s.log.Logger})
 	if err != nil {
 		return placed(s.cacheDir, err)
 	}
