@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CGO_ENABLED=0
-export ISOMERFS_TEST_REQUIRE=${ISOMERFS_TEST_REQUIRE-fuse,fusermount3,root,python,torch,fio,rsync,cpu}
+export ISOMERFS_TEST_REQUIRE=${ISOMERFS_TEST_REQUIRE-fuse,fusermount3,root,python,torch,fio,rsync,cpu,llamacpp}
 steps=${*:-unit race tiers platforms integration}
 
 step() { printf '\n== %s\n' "$*"; }
@@ -34,11 +34,20 @@ programs() {
 	fi
 }
 
+# llama.cpp, where it was promised: the build takes minutes.
+llamacpp() {
+	case ",$ISOMERFS_TEST_REQUIRE," in
+	*,llamacpp,*) ISOMERFS_TEST_LLAMACPP=$(./integration/llamacpp.sh) ;;
+	esac
+	export ISOMERFS_TEST_LLAMACPP
+}
+
 programs
 for name in $steps; do
 	case $name in
 	unit)
 		step "unit tests"
+		llamacpp
 		go vet ./...
 		go test ./...
 		;;
@@ -54,11 +63,14 @@ for name in $steps; do
 		;;
 	tiers)
 		step "every tier of kernels, and one processor"
+		llamacpp
 		for tier in generic avx2; do
 			require=
 			case ",$ISOMERFS_TEST_REQUIRE," in *,cpu,*) require=$tier ;; esac
-			ISOMERFS_CPU=$tier ISOMERFS_TEST_REQUIRE_CPU=$require go test -count=1 ./codecs/quant
+			ISOMERFS_CPU=$tier ISOMERFS_TEST_REQUIRE_CPU=$require go test -count=1 ./codecs/quant ./codecs/ggml
 		done
+		# A compiler that may fuse products with sums must not be let to.
+		if grep -qsw avx2 /proc/cpuinfo; then GOAMD64=v3 go test -count=1 ./codecs/quant ./codecs/ggml; fi
 		GOMAXPROCS=1 go test -short ./cache ./fs
 		;;
 	platforms)

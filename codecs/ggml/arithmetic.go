@@ -29,7 +29,7 @@ func single(h uint16) float32 {
 	sign, b := uint32(h&0x8000)<<16, uint32(h&0x7fff)<<13
 	switch {
 	case b > 0x7c00<<13:
-		b += 0x70000000 | 0x400000
+		b = b + 0x70000000 | 0x400000
 	case b == 0x7c00<<13:
 		b += 0x70000000
 	default:
