@@ -22,7 +22,7 @@ const (
 	// maxDepth is how deep values nest. Python's own pickler stops at its recursion limit, 1000 by default.
 	maxDepth = 1000
 
-	// maxObjects is how many values a pickle makes for each of its bytes. An opcode makes one, and few opcodes come
+	// maxObjects is how many values a pickle may make for each byte that was read. An opcode makes one, and few opcodes come
 	// without an argument: more is made only by repeating what is large, which no pickler does.
 	maxObjects = 4
 
@@ -45,7 +45,7 @@ type Options struct {
 // caller's. An error says what Python's machine, or this one's limits, would not take, at its offset. The value may
 // hold slices of data.
 func Decode(data []byte, o Options) (v Value, n int, err error) {
-	m := machine{reader: reader{data: data, base: o.Base}, notify: o.Import, budget: maxObjects*int64(len(data)) + maxObjects}
+	m := machine{reader: reader{data: data, base: o.Base}, notify: o.Import}
 	v, err = m.run()
 	if err == nil {
 		err = m.checkDepth(v)
@@ -64,7 +64,9 @@ type machine struct {
 	marks  []int // heights of stack at which a MARK lies, ascending: nothing below the last can be reached
 	memo   memo
 	keys   map[Value]map[Value]struct{} // of the dicts with more than a few items, to find a key that stands twice
-	budget int64                        // values that may still be made
+	made   int64                        // values
+
+	protocol byte // as the last PROTO says
 }
 
 // run executes opcodes until STOP.
@@ -92,6 +94,7 @@ func (m *machine) step(op byte) error {
 		if err == nil && version > maxProtocol {
 			err = m.fault(fault.Unsupported, "pickle protocol %d: those up to %d are known", version, maxProtocol)
 		}
+		m.protocol = version
 		return err
 	case opFrame:
 		n, err := m.uint(8)
@@ -154,8 +157,8 @@ func (m *machine) step(op byte) error {
 
 // spend counts n values that are about to be made.
 func (m *machine) spend(n int) error {
-	if m.budget -= int64(n); m.budget < 0 {
-		return m.fault(fault.Limit, "more than %d values for each of the pickle's %d bytes", maxObjects, len(m.data))
+	if m.made += int64(n); m.made > maxObjects*int64(m.pos) {
+		return m.fault(fault.Limit, "%d values made of %d bytes: more than %d for each", m.made, m.pos, maxObjects)
 	}
 	return nil
 }

@@ -141,6 +141,9 @@ func (m *machine) imported(module, name string) (*Global, error) {
 	if at := invalid(module + name); at >= 0 {
 		return nil, m.fault(fault.Malformed, "the name of a global is no UTF-8: %s", quoted(module+"."+name))
 	}
+	if m.protocol < 3 {
+		module, name = python3(module, name)
+	}
 	g := &Global{Module: module, Name: name, Off: int64(m.start)}
 	return g, m.found(g)
 }

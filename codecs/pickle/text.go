@@ -29,7 +29,7 @@ func (m *machine) text(op byte) error {
 		if err != nil {
 			return err
 		}
-		return m.push(python2(raw))
+		return m.push(byteString(raw))
 	}
 
 	var raw []byte
@@ -49,7 +49,7 @@ func (m *machine) text(op byte) error {
 	}
 	switch op {
 	case opBinstring, opShortBinstring:
-		return m.push(python2(raw))
+		return m.push(byteString(raw))
 	case opBinbytes, opShortBinbytes, opBinbytes8:
 		return m.push(Bytes(raw))
 	case opBytearray8: // as the older protocols write one
@@ -63,8 +63,8 @@ func (m *machine) text(op byte) error {
 	return m.push(text)
 }
 
-// python2 is a str of Python 2.
-func python2(raw []byte) Value {
+// byteString is a str of Python 2.
+func byteString(raw []byte) Value {
 	if utf8.Valid(raw) {
 		return string(raw)
 	}

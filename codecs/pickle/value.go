@@ -54,7 +54,8 @@ type Set struct {
 	mark   mark
 }
 
-// Global is a name that the pickle asks for, as it is spelled there.
+// Global is a name that the pickle asks for, as Python 3 looks it up: in pickles up to protocol 2, which hold Python 2's
+// names, __builtin__ is builtins and copy_reg is copyreg.
 type Global struct {
 	Module string
 	Name   string // may be dotted: an attribute of an attribute
@@ -85,16 +86,8 @@ type Persistent struct {
 // String is module.name.
 func (g *Global) String() string { return g.Module + "." + g.Name }
 
-// Is reports whether g is what Python 3 finds under module and name, of which a pickle may hold the name that
-// Python 2 had for it.
-func (g *Global) Is(module, name string) bool {
-	m, n := g.Python3()
-	return m == module && n == name
-}
-
-// Python3 is the module and name that Python 3 looks up for g in pickles of protocol 0 to 2, where Python 2's names
-// of modules stand: builtins for __builtin__.
-func (g *Global) Python3() (module, name string) { return python3(g.Module, g.Name) }
+// Is reports whether g is that name of that module.
+func (g *Global) Is(module, name string) bool { return g.Module == module && g.Name == name }
 
 // ClassOf is the global that v is an instance of, or the result of: an Object's class, through copyreg's constructors,
 // which protocols 0 and 1 call with the class as their first argument. nil where a call computed the class, and for
@@ -160,7 +153,9 @@ func items(v Value) []Value {
 	case *List:
 		return v.Items
 	case *Tuple:
-		return v.Items
+		if v != nil {
+			return v.Items
+		}
 	}
 	return nil
 }

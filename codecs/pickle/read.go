@@ -1,0 +1,60 @@
+package pickle
+
+import (
+	"io"
+
+	"github.com/isomerfs/isomerfs/fault"
+)
+
+// window is how much of a file is read first for a pickle whose length is not known.
+const window = 64 << 10
+
+// Read decodes the pickle that begins at off in a file and ends no later than end, and returns its value and where it
+// ended. At most limit bytes of it are read: a longer one is a Limit. Errors carry offsets in the file; o.Base is not
+// used. The end lies within the file: that the file ends sooner means that it changed.
+//
+// The length of a pickle is known only when it was executed, so the file is read in growing pieces; the bytes behind
+// the pickle that are read with it are at most three times its own, and 64 KiB.
+func Read(file io.ReaderAt, off, end, limit int64, o Options) (v Value, next int64, err error) {
+	o.Base = off
+	told, seen := 0, 0
+	if notify := o.Import; notify != nil {
+		o.Import = func(g *Global) error {
+			if seen++; seen <= told { // by an attempt with less of the pickle
+				return nil
+			}
+			told++
+			return notify(g)
+		}
+	}
+	room := min(limit, max(0, end-off))
+	var data []byte
+	for size := min(window, room); ; size = min(4*size, room) {
+		grown := make([]byte, size)
+		n := copy(grown, data)
+		if err := readFull(file, grown[n:], off+int64(n)); err != nil {
+			return nil, 0, err
+		}
+		data, seen = grown, 0
+		v, n, err := Decode(data, o)
+		switch {
+		case err == nil:
+			return v, off + int64(n), nil
+		case fault.KindOf(err) != fault.Truncated || size == room && room == end-off:
+			return nil, 0, err
+		case size == room:
+			return nil, 0, fault.At(fault.Limit, off, "a pickle of more than %d bytes", limit)
+		}
+	}
+}
+
+func readFull(file io.ReaderAt, p []byte, off int64) error {
+	n, err := file.ReadAt(p, off)
+	if n == len(p) {
+		return nil
+	}
+	if err == nil || err == io.EOF {
+		err = fault.At(fault.Changed, off+int64(n), "the file ended %d bytes sooner than before", len(p)-n)
+	}
+	return err
+}
