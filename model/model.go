@@ -12,6 +12,16 @@ type Tensor struct {
 	Shape []int64 // outermost first; empty for a scalar
 	Data  *layout.File
 	Shard int // index in Model.Shards of the file that holds it; 0 where there are none
+
+	// Stored is how the file has the elements where DType is only what they mean, as in blocks of a quantized type; nil
+	// where they lie as DType says.
+	Stored *Stored
+}
+
+// Stored is a type that is no DType, by its name, and the bytes that a tensor takes in it.
+type Stored struct {
+	Type  string
+	Bytes int64
 }
 
 // Left is a tensor that its file holds but that no view can show.
@@ -39,9 +49,6 @@ type Model struct {
 
 	// Dequantized says that some of Tensors are wider than what the file stores of them.
 	Dequantized bool
-
-	// Native is what the codec read, in its own terms, for views of the same format; nil where Tensors say it all.
-	Native any
 
 	// Beside is every stored file of the version that the model is of, and Name what the store calls the model: what a
 	// view takes that needs more than weights, a configuration or a tokenizer. nil and "" where nobody said.

@@ -149,7 +149,7 @@ func (v *variant) quantized() bool {
 	if v.model == nil {
 		return false
 	}
-	if v.model.Quantization != nil {
+	if v.model.Quantization != nil || v.model.Dequantized {
 		return true
 	}
 	return slices.ContainsFunc(v.model.Tensors, func(t model.Tensor) bool {

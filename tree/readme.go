@@ -81,7 +81,7 @@ func (c *contents) opening(b *bytes.Buffer) {
 		}
 		var types []string
 		for _, s := range byDType(x.model) {
-			types = append(types, s.dtype.String())
+			types = append(types, s.dtype)
 		}
 		fmt.Fprintf(b, "%s tensors (%s) of %s parameters in all, stored as %s in %s.\n", countText(int64(len(x.model.Tensors))), strings.Join(types, ", "),
 			countText(x.model.Parameters()), x.model.Format, code("source/"+x.file))

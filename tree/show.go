@@ -24,7 +24,7 @@ type Shown struct {
 type TensorInfo struct {
 	Model  string // the path and stem of its model, where a version has several; else ""
 	Name   string
-	DType  model.DType
+	DType  string // as it is stored
 	Shape  []int64
 	NBytes int64
 }
@@ -168,7 +168,7 @@ func (c *contents) show(s *Shown) error {
 
 func (s *Shown) add(name string, m *model.Model) {
 	for _, t := range m.Tensors {
-		s.tensor(name, &t)
+		s.tensor(name, &t, true)
 	}
 	metadata := func(facts map[string]string) {
 		for key, value := range facts {
@@ -185,8 +185,13 @@ func (s *Shown) add(name string, m *model.Model) {
 	}
 }
 
-func (s *Shown) tensor(name string, t *model.Tensor) {
-	s.Tensors = append(s.Tensors, TensorInfo{name, t.Name, t.DType, slices.Concat([]int64{}, t.Shape), tensorSize(*t)})
+// tensor adds a tensor: as its file stores it, or as what it means.
+func (s *Shown) tensor(name string, t *model.Tensor, stored bool) {
+	info := TensorInfo{name, t.Name, t.DType.String(), slices.Concat([]int64{}, t.Shape), tensorSize(*t)}
+	if stored {
+		info.DType, info.NBytes = storedType(t)
+	}
+	s.Tensors = append(s.Tensors, info)
 }
 
 // show adds what is in files of a view: what each tensor's file is, or what the view's own header says. A view in a
@@ -197,7 +202,7 @@ func (f *format) show(ctx context.Context, s *Shown, files []made) {
 	for i := range files {
 		m := &files[i]
 		if t := m.out.Tensor; t != nil {
-			s.tensor(m.of.name, t)
+			s.tensor(m.of.name, t, false)
 			continue
 		}
 		if m.of == last { // it was read with its component's first file

@@ -17,19 +17,20 @@ const largest = 10
 
 // dtypeSum is the tensors of one type.
 type dtypeSum struct {
-	dtype          model.DType
+	dtype          string
 	tensors        int
 	elements, size int64
 }
 
 // byDType counts a model's tensors by their type, the one with the most bytes first.
 func byDType(m *model.Model) []dtypeSum {
-	at := map[model.DType]*dtypeSum{}
+	at := map[string]*dtypeSum{}
 	for _, t := range m.Tensors {
-		s := at[t.DType]
+		dtype, size := storedType(&t)
+		s := at[dtype]
 		if s == nil {
-			s = &dtypeSum{dtype: t.DType}
-			at[t.DType] = s
+			s = &dtypeSum{dtype: dtype}
+			at[dtype] = s
 		}
 		n, err := model.Elements(t.Shape)
 		if err != nil {
@@ -37,7 +38,7 @@ func byDType(m *model.Model) []dtypeSum {
 		}
 		s.tensors++
 		s.elements += n
-		s.size += tensorSize(t)
+		s.size += size
 	}
 	var list []dtypeSum
 	for _, s := range at {
@@ -50,6 +51,14 @@ func byDType(m *model.Model) []dtypeSum {
 		return list[i].dtype < list[j].dtype
 	})
 	return list
+}
+
+// storedType is the type that a tensor is stored in, and the bytes it takes.
+func storedType(t *model.Tensor) (string, int64) {
+	if t.Stored != nil {
+		return t.Stored.Type, t.Stored.Bytes
+	}
+	return t.DType.String(), tensorSize(*t)
 }
 
 // tensorSize is the number of bytes of a tensor.
@@ -96,14 +105,19 @@ func summary(ctx context.Context, c *contents, _ bool) ([]byte, error) {
 			fmt.Fprintf(&b, "\nleft out: %d, see left_out in metadata.json\n", n)
 		}
 		order := slices.Clone(x.model.Tensors)
-		sort.SliceStable(order, func(i, j int) bool { return tensorSize(order[i]) > tensorSize(order[j]) })
+		size := func(i int) int64 {
+			_, n := storedType(&order[i])
+			return n
+		}
+		sort.SliceStable(order, func(i, j int) bool { return size(i) > size(j) })
 		order = order[:min(len(order), largest)]
 		if len(order) > 0 {
 			fmt.Fprintf(&b, "\nlargest\n")
 		}
 		w = tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
 		for _, t := range order {
-			fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", lineText(t.Name), t.DType, shapeText(t.Shape), bytesText(tensorSize(t)))
+			dtype, size := storedType(&t)
+			fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", lineText(t.Name), dtype, shapeText(t.Shape), bytesText(size))
 		}
 		w.Flush()
 	}

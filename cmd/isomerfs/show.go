@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -23,6 +24,9 @@ type shown struct {
 	Inputs   []shownPort       `json:"inputs"`
 	Outputs  []shownPort       `json:"outputs"`
 	Metadata map[string]string `json:"metadata"`
+
+	// BitsPerWeight is over all tensors, of a format that stores weights in blocks.
+	BitsPerWeight float64 `json:"bits_per_weight,omitempty"`
 }
 
 type shownTensor struct {
@@ -113,10 +117,13 @@ func (t *target) showAll(ctx context.Context, root *tree.Node, f *format) error 
 func newShown(s *tree.Shown) shown {
 	out := shown{Path: s.Path, Format: s.Format, Tensors: []shownTensor{}, Inputs: ports(s.Inputs), Outputs: ports(s.Outputs), Metadata: s.Metadata}
 	for _, t := range s.Tensors {
-		out.Tensors = append(out.Tensors, shownTensor{t.Model, t.Name, t.DType.String(), list(t.Shape), t.NBytes})
+		out.Tensors = append(out.Tensors, shownTensor{t.Model, t.Name, t.DType, list(t.Shape), t.NBytes})
 	}
 	if out.Metadata == nil {
 		out.Metadata = map[string]string{}
+	}
+	if elements, bytes := out.sums(); s.Format == "gguf" && elements > 0 {
+		out.BitsPerWeight = math.Round(800*float64(bytes)/float64(elements)) / 100
 	}
 	return out
 }
@@ -127,6 +134,19 @@ func ports(from []tree.Port) []shownPort {
 		to = append(to, shownPort{p.Name, p.DType, list(p.Shape)})
 	}
 	return to
+}
+
+// sums are the elements and the bytes of all tensors.
+func (s shown) sums() (elements, bytes int64) {
+	for _, t := range s.Tensors {
+		bytes += t.NBytes
+		n := int64(1)
+		for _, d := range t.Shape {
+			n *= d
+		}
+		elements += n
+	}
+	return elements, bytes
 }
 
 func (s shown) print(f *format) error {
@@ -141,19 +161,14 @@ func (s shown) print(f *format) error {
 		}
 		return nil
 	}
-	var elements, bytes int64
-	for _, t := range s.Tensors {
-		bytes += t.NBytes
-		n := int64(1)
-		for _, d := range t.Shape {
-			n *= d
-		}
-		elements += n
-	}
+	elements, bytes := s.sums()
 	out := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(out, "path\t%s\n", printable(s.Path))
 	fmt.Fprintf(out, "format\t%s\n", printable(s.Format))
 	fmt.Fprintf(out, "tensors\t%s, %s, %s\n", plural(len(s.Tensors), "tensor"), plural(int(elements), "element"), size(bytes))
+	if s.BitsPerWeight > 0 {
+		fmt.Fprintf(out, "bits per weight\t%.2f\n", s.BitsPerWeight)
+	}
 	for _, key := range slices.Sorted(maps.Keys(s.Metadata)) {
 		fmt.Fprintf(out, "metadata\t%s: %s\n", printable(key), printable(s.Metadata[key]))
 	}

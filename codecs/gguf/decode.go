@@ -227,31 +227,30 @@ func (kv *KV) readArray(s *scanner) error {
 		return err
 	}
 	begin := s.off
-	shown := make([]string, 0, maxShown)
 	if kv.Elem == String {
 		for i := range kv.Count {
 			n, err := s.length(1, "the length of a string of "+kv.Key)
 			if err != nil {
 				return err
 			}
-			if i < maxShown {
-				b, err := s.need(min(n, maxShownText+1), kv.Key)
+			if i < maxFirst {
+				b, err := s.need(min(n, maxFirstText+1), kv.Key)
 				if err != nil {
 					return err
 				}
-				shown = append(shown, text(string(b)))
+				kv.First = append(kv.First, string(b))
 			}
 			if err := s.skip(n, kv.Key); err != nil {
 				return err
 			}
 		}
 	} else {
-		b, err := s.need(min(kv.Count, maxShown)*least, kv.Key)
+		b, err := s.need(min(kv.Count, maxFirst)*least, kv.Key)
 		if err != nil {
 			return err
 		}
 		for ; len(b) > 0; b = b[least:] {
-			shown = append(shown, text(number(kv.Elem, b, s.order)))
+			kv.First = append(kv.First, number(kv.Elem, b, s.order))
 		}
 		if kv.Elem == Bool {
 			if err := booleans(s, kv); err != nil {
@@ -262,7 +261,6 @@ func (kv *KV) readArray(s *scanner) error {
 			return err
 		}
 	}
-	kv.text = summary(kv.Elem, kv.Count, shown)
 	kv.Data, err = layout.New(layout.Extent{Source: s.src, Off: begin, Len: s.off - begin})
 	if err == nil && s.order == binary.BigEndian {
 		kv.Data, err = swapArray(kv.Elem, kv.Count, kv.Data)

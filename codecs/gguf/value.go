@@ -63,8 +63,7 @@ type KV struct {
 	Elem  ValueType    // of an array: the type of its elements, never Array
 	Count int64        // of an array: how many
 	Data  *layout.File // of an array: its elements, little-endian, each string after its length as a uint64; of a long string: its bytes
-
-	text string // what people are shown of an array; "" where it is not known
+	First []any        // of an array: its first elements, where they are known, long strings cut
 }
 
 // Scalar is the values that a key can have but arrays.
@@ -112,11 +111,9 @@ func List[T Scalar](key string, values []T) KV {
 		b = appendValue(b, v)
 	}
 	kv := LargeList(key, typeOf(zero), int64(len(values)), layout.Bytes(b))
-	shown := make([]string, 0, maxShown)
-	for _, v := range values[:min(len(values), maxShown)] {
-		shown = append(shown, text(v))
+	for _, v := range values[:min(len(values), maxFirst)] {
+		kv.First = append(kv.First, v)
 	}
-	kv.text = summary(kv.Elem, kv.Count, shown)
 	return kv
 }
 
@@ -209,32 +206,31 @@ func (kv *KV) Shown() string {
 		return text(kv.Value)
 	case kv.Type == String:
 		return fmt.Sprintf("%d bytes of text", kv.Data.Size())
-	case kv.text != "":
-		return kv.text
 	}
-	return summary(kv.Elem, kv.Count, nil)
+	return kv.summary()
 }
 
-// maxShown is the most elements of an array that are shown, and maxShownText the most bytes of a string among them.
+// maxFirst is the most elements of an array that are held to be shown, and maxFirstText the most bytes of a string
+// among them.
 const (
-	maxShown     = 8
-	maxShownText = 64
+	maxFirst     = 8
+	maxFirstText = 64
 )
 
 // summary is an array in a line: all of its elements where they are few.
-func summary(elem ValueType, count int64, first []string) string {
+func (kv *KV) summary() string {
 	b := []byte{'['}
-	for i, s := range first {
+	for i, v := range kv.First {
 		if i > 0 {
 			b = append(b, ", "...)
 		}
-		b = append(b, s...)
+		b = append(b, text(v)...)
 	}
-	if count > int64(len(first)) {
-		if len(first) > 0 {
+	if kv.Count > int64(len(kv.First)) {
+		if len(kv.First) > 0 {
 			b = append(b, ", ... "...)
 		}
-		b = fmt.Appendf(b, "%d of %s", count, elem)
+		b = fmt.Appendf(b, "%d of %s", kv.Count, kv.Elem)
 	}
 	return string(append(b, ']'))
 }
@@ -243,8 +239,8 @@ func summary(elem ValueType, count int64, first []string) string {
 func text(v any) string {
 	switch v := v.(type) {
 	case string:
-		if len(v) > maxShownText {
-			return strconv.Quote(v[:maxShownText]) + "..."
+		if len(v) > maxFirstText {
+			return strconv.Quote(v[:maxFirstText]) + "..."
 		}
 		return strconv.Quote(v)
 	case float32:

@@ -26,7 +26,7 @@ func Tensor(t model.Tensor, to model.DType) (model.Tensor, error) {
 	if err != nil {
 		return t, err
 	}
-	t.DType, t.Data = to, data
+	t.DType, t.Data, t.Stored = to, data, nil
 	return t, nil
 }
 
