@@ -13,9 +13,9 @@ type Tensor struct {
 	Data  *layout.File
 	Shard int // index in Model.Shards of the file that holds it; 0 where there are none
 
-	// Stored is how the file has the elements where DType is only what they mean, as in blocks of a quantized type; nil
+	// Stored is how the file has the elements where DType is only what they mean, as in blocks of a quantized type; zero
 	// where they lie as DType says.
-	Stored *Stored
+	Stored Stored
 }
 
 // Stored is a type that is no DType, by its name, and the bytes that a tensor takes in it.

@@ -55,7 +55,7 @@ func byDType(m *model.Model) []dtypeSum {
 
 // storedType is the type that a tensor is stored in, and the bytes it takes.
 func storedType(t *model.Tensor) (string, int64) {
-	if t.Stored != nil {
+	if t.Stored.Type != "" {
 		return t.Stored.Type, t.Stored.Bytes
 	}
 	return t.DType.String(), tensorSize(*t)

@@ -198,6 +198,6 @@ func (t Tensor) Plain() (model.Tensor, error) {
 		return plain, fault.New(fault.Unsupported, "%s is a type of intermediate results, and never that of stored weights", t.Type)
 	}
 	data, err := layout.New(layout.Coded{Op: op, Label: t.Name, In: []*layout.File{t.Data}})
-	plain.DType, plain.Data, plain.Stored = model.F32, data, &model.Stored{Type: t.Type.String(), Bytes: t.Data.Size()}
+	plain.DType, plain.Data, plain.Stored = model.F32, data, model.Stored{Type: t.Type.String(), Bytes: t.Data.Size()}
 	return plain, err
 }
