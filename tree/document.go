@@ -20,17 +20,22 @@ type document struct {
 	name string
 	room int // bytes kept free for what may change while the stored files stay
 
+	// when is why a version has none, nil where it has it. nil: every version has it.
+	when func(c *contents) *fault.Error
+
 	// make is its text. With measure it is the text without what room is kept for.
 	make func(ctx context.Context, c *contents, measure bool) ([]byte, error)
 }
 
-// documents are those of every version, in the order of listing.
+// documents are those of a version, in the order of listing.
 var documents = [...]document{
-	{"README.md", 0, readme},
-	{"metadata.json", aliasRoom, metadata},
-	{"provenance.json", 0, provenance},
-	{"SHA256SUMS", 0, sums},
-	{"summary.txt", 0, summary},
+	{name: "README.md", make: readme},
+	{name: "metadata.json", room: aliasRoom, make: metadata},
+	{name: "provenance.json", make: provenance},
+	{name: "SHA256SUMS", make: sums},
+	{name: "summary.txt", make: summary},
+	{name: "graph.svg", when: undrawn, make: drawnSVG},
+	{name: "graph.dot", when: undrawn, make: drawnDot},
 }
 
 // sized is a size, or why there is none.

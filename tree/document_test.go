@@ -186,6 +186,7 @@ func TestDocumentsKeepTheirSize(t *testing.T) {
 		files[name] = content
 	}
 	files["m/v1/odd \\ name\n.txt"] = "x"
+	files["m/v1/model.onnx"] = chooses
 	known := map[layout.ID]string{}
 	tr, root := makeTree(t, files, func(o *Options) {
 		o.Digest = func(id layout.ID) (string, bool) { sum, ok := known[id]; return sum, ok }
@@ -218,7 +219,7 @@ func TestDocumentsKeepTheirSize(t *testing.T) {
 		}
 	}
 	sums := text(t, tr, "m/v1/SHA256SUMS")
-	if n := strings.Count(sums, "# not computed yet: "); count < 5 || n != len(files)-1 {
+	if n := strings.Count(sums, "# not computed yet: "); count < 5 || n != len(files) { // the stored ones, and the view that is one
 		t.Errorf("%d digests are known, %d are not:\n%s", count, n, sums)
 	}
 	var statement struct{ Subject []struct{ Name string } }

@@ -91,7 +91,9 @@ type top struct{ c *contents }
 func (f top) list(context.Context) ([]listed, error) {
 	var list []listed
 	for i := range documents {
-		list = append(list, listed{documents[i].name, Regular})
+		if when := documents[i].when; when == nil || when(f.c) == nil {
+			list = append(list, listed{documents[i].name, Regular})
+		}
 	}
 	list = append(list, listed{"source", Folder})
 	for _, x := range f.c.formats {
@@ -104,8 +106,13 @@ func (f top) list(context.Context) ([]listed, error) {
 
 func (f top) find(_ context.Context, name string) (item, error) {
 	for i := range documents {
-		if documents[i].name == name {
-			return item{document: &documents[i]}, nil
+		if d := &documents[i]; d.name == name {
+			if d.when != nil {
+				if cause := d.when(f.c); cause != nil {
+					return item{}, absentFor("", cause)
+				}
+			}
+			return item{document: d}, nil
 		}
 	}
 	if name == "source" {

@@ -2,12 +2,15 @@ package tree
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
+	"github.com/isomerfs/isomerfs/fault"
 	"github.com/isomerfs/isomerfs/model"
+	"github.com/isomerfs/isomerfs/model/drawing"
 )
 
 // portsOf are values of a graph as ports.
@@ -127,4 +130,57 @@ func portText(p Port) string {
 		}
 	}
 	return fmt.Sprintf("%s %s [%s]", lineText(p.Name), p.DType, lineText(strings.Join(dims, ", ")))
+}
+
+// graph is the form of a component whose graph is shown: that it is known by, or the first that has one; nil where none
+// has.
+func (c *component) graph() *variant {
+	if x := c.main(); x.hasGraph() {
+		return x
+	}
+	for _, x := range c.variants {
+		if x.hasGraph() {
+			return x
+		}
+	}
+	return nil
+}
+
+// drawing draws the graphs of the version.
+func (c *contents) drawing() *drawing.Drawing {
+	var parts []drawing.Part
+	for _, m := range c.components {
+		if x := m.graph(); x != nil {
+			parts = append(parts, drawing.Part{Name: m.name, Graph: x.model.Graph, Parameters: x.model.Parameters()})
+		}
+	}
+	return drawing.New(parts)
+}
+
+func (v *variant) hasGraph() bool {
+	return v.model != nil && v.model.Graph != nil && v.model.Graph.Main != nil
+}
+
+// undrawn is why a version has no drawing; nil where it has a graph.
+func undrawn(c *contents) *fault.Error {
+	if slices.ContainsFunc(c.components, func(m *component) bool { return m.graph() != nil }) {
+		return nil
+	}
+	if len(c.models()) > 0 {
+		return fault.New(fault.Unsupported, "what is stored holds weights and no graph, so there is nothing to draw").
+			Remedied("export the model to ONNX where its code is")
+	}
+	if broken := c.broken(); len(broken) > 0 {
+		return c.why(broken[0])
+	}
+	return c.nothing()
+}
+
+// drawnSVG is graph.svg, and drawnDot graph.dot.
+func drawnSVG(_ context.Context, c *contents, _ bool) ([]byte, error) {
+	return c.drawing().SVG(), nil
+}
+
+func drawnDot(_ context.Context, c *contents, _ bool) ([]byte, error) {
+	return c.drawing().Dot(), nil
 }

@@ -161,6 +161,9 @@ func (c *contents) show(s *Shown) error {
 	for _, m := range c.components {
 		if x := m.main(); x.model != nil {
 			s.add(m.name, x.model)
+			if of := m.graph(); of != nil && of != x {
+				s.graph(of.model)
+			}
 		}
 	}
 	return nil
@@ -170,18 +173,25 @@ func (s *Shown) add(name string, m *model.Model) {
 	for _, t := range m.Tensors {
 		s.tensor(name, &t, true)
 	}
-	metadata := func(facts map[string]string) {
-		for key, value := range facts {
-			if _, twice := s.Metadata[key]; !twice {
-				s.Metadata[key] = value
-			}
-		}
-	}
-	metadata(m.Metadata)
+	s.metadata(m.Metadata)
 	if m.Graph != nil && m.Graph.Main != nil {
-		s.Inputs = append(s.Inputs, inputsOf(m.Graph)...)
-		s.Outputs = append(s.Outputs, portsOf(m.Graph.Main.Outputs)...)
-		metadata(graphFacts(m.Graph, m.Parameters()))
+		s.graph(m)
+	}
+}
+
+// graph adds what is known of a model's graph.
+func (s *Shown) graph(m *model.Model) {
+	s.Inputs = append(s.Inputs, inputsOf(m.Graph)...)
+	s.Outputs = append(s.Outputs, portsOf(m.Graph.Main.Outputs)...)
+	s.metadata(graphFacts(m.Graph, m.Parameters()))
+}
+
+// metadata adds what is not said yet.
+func (s *Shown) metadata(facts map[string]string) {
+	for key, value := range facts {
+		if _, twice := s.Metadata[key]; !twice {
+			s.Metadata[key] = value
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -81,18 +82,24 @@ func listing(t *testing.T, tr *Tree, p string, depth int) string {
 	t.Helper()
 	ctx := context.Background()
 	var b strings.Builder
-	var docs []string
-	for _, d := range documents {
-		docs = append(docs, d.name)
-	}
 	err := tr.Walk(ctx, resolve(t, tr, p), func(n *Node) error {
 		dir := path.Dir(n.Path)
 		if n.Path == "" || dir == "." && n.Kind == Regular || strings.Count(n.Path, "/") >= depth {
 			return nil
 		}
 		if n.File != nil && n.File.Document != nil { // on one line
-			if n.Name != docs[0] {
+			if n.Name != documents[0].name {
 				return nil
+			}
+			list, err := tr.List(ctx, resolve(t, tr, dir))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var docs []string
+			for _, e := range list {
+				if slices.ContainsFunc(documents[:], func(d document) bool { return d.name == e.Name }) {
+					docs = append(docs, e.Name)
+				}
 			}
 			fmt.Fprintf(&b, "%s/{%s}", dir, strings.Join(docs, ","))
 			if n.Attr.Mode != 0o444 {

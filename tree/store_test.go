@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/isomerfs/isomerfs/codecs/onnx"
+	"github.com/isomerfs/isomerfs/layout"
 	"github.com/isomerfs/isomerfs/model"
 	"github.com/isomerfs/isomerfs/store"
 )
@@ -140,6 +142,73 @@ func npyFile(t testing.TB, n notation) []byte {
 	return out[:len(out)-n.cut]
 }
 
+// onnxFile is the bytes of an ONNX model, a thing a line:
+//
+//	input|output NAME DTYPE SHAPE    as above
+//	NAME DTYPE SHAPE                 an initializer
+//	meta KEY=VALUE                   an entry of metadata_props
+//	A B = OP C D                     a node
+//	{ ... }                          around lines: a subgraph of the node above
+func onnxFile(t testing.TB, text string) []byte {
+	t.Helper()
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	g := &model.Graph{IRVersion: 8, Opsets: []model.Opset{{Version: 17}}}
+	var body func() *model.Body
+	body = func() *model.Body {
+		b := &model.Body{Name: "g"}
+		for len(lines) > 0 {
+			line := strings.TrimSpace(lines[0])
+			lines = lines[1:]
+			f := strings.Fields(line)
+			outs, rest, isNode := strings.Cut(line, " = ")
+			switch {
+			case line == "}":
+				return b
+			case line == "{":
+				n := b.Nodes[len(b.Nodes)-1]
+				n.Attributes = append(n.Attributes, &model.Attribute{Name: []string{"then_branch", "else_branch"}[len(n.Attributes)], Kind: model.GraphKind, Value: body()})
+			case isNode:
+				words := strings.Fields(rest)
+				n := &model.Node{Name: "n." + strings.Fields(outs)[0], Op: words[0], Inputs: words[1:], Outputs: strings.Fields(outs)}
+				if domain, op, ok := strings.Cut(n.Op, ":"); ok {
+					n.Domain, n.Op = domain, op
+				}
+				b.Nodes = append(b.Nodes, n)
+			case f[0] == "meta":
+				key, value, _ := strings.Cut(strings.TrimPrefix(line, "meta "), "=")
+				g.Metadata = append(g.Metadata, model.Entry{Key: key, Value: value})
+			case f[0] == "input", f[0] == "output":
+				x := parse(t, strings.Join(f[1:], " ")).tensors[0]
+				typ := &model.Type{Form: model.TensorForm, DType: x.DType, Ranked: true}
+				for _, d := range x.Shape {
+					typ.Shape = append(typ.Shape, model.Dim{Fixed: true, Size: d})
+				}
+				v := &model.Value{Name: x.Name, Type: typ}
+				if f[0] == "input" {
+					b.Inputs = append(b.Inputs, v)
+				} else {
+					b.Outputs = append(b.Outputs, v)
+				}
+			default:
+				x := parse(t, line).tensors[0]
+				x.Data = layout.Bytes(values(t, x, len(b.Initializers)))
+				b.Initializers = append(b.Initializers, &model.Constant{Tensor: x})
+			}
+		}
+		return b
+	}
+	g.Main = body()
+	files, err := onnx.Encode(g)
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	data := make([]byte, files[0].File.Size())
+	if _, err := files[0].File.ReadAt(context.Background(), nil, data, 0); err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
 // indexFile is the bytes of an index of shards: a line for each tensor, its name and its shard.
 func indexFile(text string) []byte {
 	weights := map[string]string{}
@@ -186,6 +255,8 @@ func put(t testing.TB, root, name, text string) {
 			data = safetensorsFile(t, parse(t, text))
 		case strings.HasSuffix(name, ".npy"):
 			data = npyFile(t, parse(t, text))
+		case strings.HasSuffix(name, ".onnx"):
+			data = onnxFile(t, text)
 		}
 	}
 	putBytes(t, p, data, mode, settled)

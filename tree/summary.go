@@ -84,15 +84,19 @@ func summary(ctx context.Context, c *contents, _ bool) ([]byte, error) {
 			name = m.name + ": "
 		}
 		fmt.Fprintf(&b, "\n%s%s, %s, %s parameters\n", name, x.model.Format, strings.Join(storedPaths(x.model), " "), countText(x.model.Parameters()))
-		if g := x.model.Graph; g != nil && g.Main != nil {
+		if of := m.graph(); of != nil {
+			g := of.model.Graph
 			fmt.Fprintf(&b, "\n")
+			if of != x {
+				fmt.Fprintf(&b, "graph of %s\n", lineText("source/"+of.file))
+			}
 			for _, p := range inputsOf(g) {
 				fmt.Fprintf(&b, "input %s\n", portText(p))
 			}
 			for _, p := range portsOf(g.Main.Outputs) {
 				fmt.Fprintf(&b, "output %s\n", portText(p))
 			}
-			facts := graphFacts(g, x.model.Parameters())
+			facts := graphFacts(g, of.model.Parameters())
 			fmt.Fprintf(&b, "opsets: %s\noperators: %s\ninitializers: %s\n", lineText(facts["opsets"]), lineText(facts["operators"]), facts["initializers"])
 		}
 		w := tabwriter.NewWriter(&b, 0, 8, 2, ' ', tabwriter.AlignRight)
