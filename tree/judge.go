@@ -300,16 +300,3 @@ func (v *version) told(file string, err error) *fault.Error {
 	}
 	return &fault.Error{Kind: fault.KindOf(err), Path: join(v.path, "source/"+file), Off: -1, Reason: "source/" + file + ": " + fault.Reason(err), Remedy: fault.Remedy(err), Err: err}
 }
-
-// cost is the memory that the contents take, about: tensors are what there may be many of.
-func (c *contents) cost() int64 {
-	n := int64(4096 + 256*len(c.v.Files))
-	for _, m := range c.components {
-		for _, x := range m.variants {
-			if x.model != nil {
-				n += 400 * int64(len(x.model.Tensors))
-			}
-		}
-	}
-	return n
-}

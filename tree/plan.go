@@ -255,15 +255,6 @@ func (f *format) named(m *component, all []views.Output, p string) string {
 	return join(m.name, p)
 }
 
-// cost is the memory that a plan takes, about: layouts of a span or two for each tensor.
-func (p *plan) cost() int64 {
-	n := int64(512)
-	for _, x := range p.files {
-		n += 512 + 320*int64(len(x.out.File.Spans()))
-	}
-	return n
-}
-
 // available lists the precisions that can be made, {""} for a folder without precisions.
 func (f *format) available() []string {
 	var list []string
