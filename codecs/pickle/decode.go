@@ -33,19 +33,21 @@ const (
 
 // Options say how a pickle is read. The zero value is right for most.
 type Options struct {
-	// Import is called for each name that the pickle would import, when it would, so also in pickles that turn out
-	// to be broken later. An error ends the reading. May be nil.
-	Import func(g *Global) error
+	// Imports notes each name that the pickle would import, when it would, so also in pickles that turn out to be
+	// broken later. May be nil.
+	Imports *Imports
 
-	// Base is added to the offsets of errors: where the pickle lies in its file.
+	// Base is added to the offsets of errors and imports: where the pickle lies in its file.
 	Base int64
+
+	fixed bool // Base is the offset of everything in it: the pickle lies in another
 }
 
 // Decode reads the pickle that data begins with and returns its value and its length: what follows its STOP is the
 // caller's. An error says what Python's machine, or this one's limits, would not take, at its offset. The value may
 // hold slices of data.
 func Decode(data []byte, o Options) (v Value, n int, err error) {
-	m := machine{reader: reader{data: data, base: o.Base}, notify: o.Import}
+	m := machine{reader: reader{data: data, base: o.Base, fixed: o.fixed}, imports: o.Imports}
 	v, err = m.run()
 	if err == nil {
 		err = m.checkDepth(v)
@@ -59,12 +61,12 @@ func Decode(data []byte, o Options) (v Value, n int, err error) {
 // machine is the pickle machine.
 type machine struct {
 	reader
-	notify func(g *Global) error
-	stack  []Value
-	marks  []int // heights of stack at which a MARK lies, ascending: nothing below the last can be reached
-	memo   memo
-	keys   map[Value]map[Value]struct{} // of the dicts with more than a few items, to find a key that stands twice
-	made   int64                        // values
+	imports *Imports // may be nil
+	stack   []Value
+	marks   []int // heights of stack at which a MARK lies, ascending: nothing below the last can be reached
+	memo    memo
+	keys    map[Value]map[Value]struct{} // of the dicts with more than a few items, to find a key that stands twice
+	made    int64                        // values
 
 	protocol byte // as the last PROTO says
 }
@@ -145,7 +147,7 @@ func (m *machine) step(op byte) error {
 	case opGlobal, opStackGlobal, opInst, opObj, opReduce, opNewobj, opNewobjEx, opBuild:
 		return m.object(op)
 	case opExt1, opExt2, opExt4:
-		return m.fault(fault.Unsafe, "an extension code stands for a global that only the machine which wrote the pickle knows")
+		return m.extension(op)
 	case opPersid, opBinpersid:
 		return m.persistent(op)
 
@@ -166,6 +168,9 @@ func (m *machine) spend(n int) error {
 func (m *machine) push(v Value) error {
 	if err := m.spend(1); err != nil {
 		return err
+	}
+	if m.imports != nil {
+		m.imports.pushed(v)
 	}
 	m.stack = append(m.stack, v)
 	return nil

@@ -1,6 +1,7 @@
 package pickle
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/isomerfs/isomerfs/fault"
@@ -29,6 +30,9 @@ func (m *machine) object(op byte) error {
 		args, err := m.popMark("INST")
 		if err != nil {
 			return err
+		}
+		if m.imports != nil {
+			m.imports.pushed(g)
 		}
 		return m.call(g, &Tuple{Items: append([]Value(nil), args...)})
 	case opObj:
@@ -119,9 +123,9 @@ func (m *machine) stackGlobal() (*Global, error) {
 	}
 	for _, part := range []Value{module, name} {
 		if _, computed := part.(*Object); computed {
-			g := &Global{Module: spelled(module), Name: spelled(name), Off: int64(m.start)}
-			if err := m.found(g); err != nil {
-				return nil, err
+			if m.imports != nil {
+				m.imports.judged(Import{Module: spelled(module), Name: spelled(name), Verdict: Dangerous,
+					Reason: "a name that is computed can be any", Off: m.off()})
 			}
 			return nil, m.fault(fault.Unsafe, "the name of a global is computed by %s", kindOf(part))
 		}
@@ -145,20 +149,36 @@ func (m *machine) imported(module, name string) (*Global, error) {
 		module, name = python3(module, name)
 	}
 	g := &Global{Module: module, Name: name, Off: int64(m.start)}
-	return g, m.found(g)
+	m.found(g)
+	return g, nil
 }
 
-// found tells the caller of a global.
-func (m *machine) found(g *Global) error {
-	if m.notify == nil {
-		return nil
+// found notes a global.
+func (m *machine) found(g *Global) {
+	if m.imports != nil {
+		m.imports.add(g.Module, g.Name, m.off())
 	}
-	return m.notify(g)
+}
+
+// extension executes EXT1, EXT2 and EXT4.
+func (m *machine) extension(op byte) error {
+	code, err := m.uint(map[byte]int{opExt1: 1, opExt2: 2, opExt4: 4}[op])
+	if err != nil {
+		return err
+	}
+	if m.imports != nil {
+		m.imports.judged(Import{Module: "?", Name: fmt.Sprintf("extension %d", code), Verdict: Dangerous,
+			Reason: "a code of copyreg's registry stands for whatever the loading program registered", Off: m.off()})
+	}
+	return m.fault(fault.Unsafe, "extension %d stands for a global that only the program which wrote the pickle knows", code)
 }
 
 // call records the call of class. A few of Python's functions only spell values that protocol 2 has no opcode for;
 // what they would make is known, and made.
 func (m *machine) call(class Value, args *Tuple) error {
+	if m.imports != nil {
+		m.imports.called(class, args, m.off())
+	}
 	if g, ok := class.(*Global); ok {
 		switch {
 		case g.Is("_codecs", "encode"):

@@ -17,16 +17,7 @@ const window = 64 << 10
 // the pickle that are read with it are at most three times its own, and 64 KiB.
 func Read(file io.ReaderAt, off, end, limit int64, o Options) (v Value, next int64, err error) {
 	o.Base = off
-	told, seen := 0, 0
-	if notify := o.Import; notify != nil {
-		o.Import = func(g *Global) error {
-			if seen++; seen <= told { // by an attempt with less of the pickle
-				return nil
-			}
-			told++
-			return notify(g)
-		}
-	}
+	found := o.Imports
 	room := min(limit, max(0, end-off))
 	var data []byte
 	for size := min(window, room); ; size = min(4*size, room) {
@@ -35,8 +26,14 @@ func Read(file io.ReaderAt, off, end, limit int64, o Options) (v Value, next int
 		if err := readFull(file, grown[n:], off+int64(n)); err != nil {
 			return nil, 0, err
 		}
-		data, seen = grown, 0
+		data = grown
+		if found != nil { // of each attempt anew, or the same would count twice
+			o.Imports = found.clone()
+		}
 		v, n, err := Decode(data, o)
+		if found != nil && (err == nil || fault.KindOf(err) != fault.Truncated || size == room) {
+			*found = *o.Imports
+		}
 		switch {
 		case err == nil:
 			return v, off + int64(n), nil

@@ -18,10 +18,16 @@ type reader struct {
 	base  int64 // of data in its file
 	pos   int   // of the next byte
 	start int   // of the opcode that is executed
+	fixed bool  // base is where all of data lies
 }
 
 // off is where the opcode that is executed lies in the file.
-func (r *reader) off() int64 { return r.base + int64(r.start) }
+func (r *reader) off() int64 {
+	if r.fixed {
+		return r.base
+	}
+	return r.base + int64(r.start)
+}
 
 func (r *reader) left() int { return len(r.data) - r.pos }
 
