@@ -1,0 +1,194 @@
+// Package gguf is the view of a language model as GGUF, for llama.cpp and what is built on it: one file, in the types
+// that llama-quantize makes, under its names.
+//
+// What a file of a type holds, down to which of its tensors get more bits, is what llama-quantize makes of the same
+// model; its options are modifiers of the folder's name (Q4_K_M-pure). An importance matrix beside the model is used
+// for every quantized type.
+//
+// A model that is stored in the very types of a view is the stored file.
+package gguf
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/isomerfs/isomerfs/codecs/ggml"
+	"github.com/isomerfs/isomerfs/codecs/gguf"
+	"github.com/isomerfs/isomerfs/codecs/quant"
+	"github.com/isomerfs/isomerfs/fault"
+	"github.com/isomerfs/isomerfs/layout"
+	"github.com/isomerfs/isomerfs/model"
+)
+
+const fileName = "model.gguf"
+
+// Precisions are the folders of the view that every model may have, in order of listing.
+var Precisions = precisions(false)
+
+// precisions are the names of the file types that need an importance matrix, or of the others.
+func precisions(imatrix bool) []string {
+	var names []string
+	for _, f := range ftypes {
+		if f.imatrix == imatrix {
+			names = append(names, f.name)
+		}
+	}
+	return names
+}
+
+// More are the precisions that a model has besides: those that need an importance matrix, where there is one.
+func More(m *model.Model) []string {
+	if x, err := imatrixOf(m); err != nil || x == nil {
+		return nil
+	}
+	return precisions(true)
+}
+
+// Plan is the file of a precision. It fails as Absent for a precision that there is not, as Unsupported for one that is
+// not made of this model.
+func Plan(m *model.Model, precision string) ([]model.Output, error) {
+	f, k, err := parse(precision)
+	if err != nil {
+		return nil, err
+	}
+	c, err := content(m)
+	if err != nil {
+		return nil, fault.In(m.File, err)
+	}
+	x, err := imatrixOf(m)
+	if err != nil {
+		return nil, err
+	}
+	if f.imatrix && x == nil {
+		return nil, fault.New(fault.Absent, "%s is nothing without an importance matrix, and there is no imatrix.gguf and no imatrix.dat beside the model", f.name).
+			Remedied("make one with llama-imatrix, and put it there")
+	}
+	made, err := quantize(c, f, k, x)
+	if err != nil {
+		return nil, fault.In(m.File, err)
+	}
+	if m.Source != nil && sameTypes(c, made) {
+		return []model.Output{{Path: fileName, File: layout.Stored(m.Source)}}, nil
+	}
+	file, err := made.File()
+	if err != nil {
+		return nil, fault.In(m.File, err)
+	}
+	return []model.Output{{Path: fileName, File: file}}, nil
+}
+
+// parse is what the name of a folder asks for: a file type, and modifiers behind dashes.
+func parse(precision string) (ftype, knobs, error) {
+	words := strings.Split(precision, "-")
+	f, ok := ftypeOf(words[0])
+	switch {
+	case slices.Contains(weighed, words[0]):
+		return f, knobs{}, fault.New(fault.Unsupported, "%s is a type for an importance matrix (imatrix), and is not made", words[0]).
+			Remedied("Q2_K_S and Q3_K_S are made, with an imatrix.gguf beside the model they use it, and Q2_K is the smallest without")
+	case !ok:
+		return f, knobs{}, fault.New(fault.Absent, "gguf has no precision %q", precision)
+	}
+	var k knobs
+	for _, word := range words[1:] {
+		if word != "pure" || k.pure {
+			return f, k, fault.New(fault.Absent, "gguf has no modifier %q: there is pure", word)
+		}
+		k.pure = true
+	}
+	return f, k, nil
+}
+
+// content is what the model is in llama.cpp's terms, before any type is chosen.
+func content(m *model.Model) (*gguf.Content, error) {
+	if c, ok := m.Wire.(*gguf.Content); ok {
+		return c, nil
+	}
+	return nil, fault.New(fault.Unsupported, "%s is not turned into GGUF", m.Format)
+}
+
+// sameTypes reports whether no tensor has another type than in the stored file.
+func sameTypes(stored, made *gguf.Content) bool {
+	types := make(map[string]ggml.Type, len(stored.Tensors))
+	for i := range stored.Tensors {
+		t := &stored.Tensors[i]
+		if spans := t.Data.Spans(); len(spans) > 0 {
+			if _, ok := spans[0].(layout.Extent); !ok { // turned from a big-endian file
+				return false
+			}
+		}
+		types[t.Name] = t.Type
+	}
+	return !slices.ContainsFunc(made.Tensors, func(t gguf.Tensor) bool { return types[t.Name] != t.Type })
+}
+
+// quantize is the content in the types of a mixture, in the order that llama-quantize writes.
+func quantize(c *gguf.Content, f ftype, k knobs, x *imatrix) (*gguf.Content, error) {
+	k.imatrix = x != nil
+	made := c.Clone()
+	made.Remove(gguf.SplitKeys...)
+	made.Remove("general.alignment") // the data lies as by default
+	made.Set(gguf.Key("general.quantization_version", uint32(2)), gguf.Key("general.file_type", f.number))
+	if x != nil {
+		made.Set(x.keys()...)
+	}
+	made.Tensors = sorted(c.Tensors)
+	mix := newMixture(made.Tensors, hyperOf(c), f, k)
+	for i := range made.Tensors {
+		t := &made.Tensors[i]
+		to, err := mix.of(t)
+		if err != nil {
+			return nil, err
+		}
+		needs := f.imatrix && to == ggml.Q2_K && roleOf(t.Name) != embedding && roleOf(t.Name) != output
+		if err := convert(t, to, x, needs); err != nil {
+			return nil, fault.New(fault.KindOf(err), "tensor %q: %s", t.Name, fault.Reason(err)).Remedied("%s", fault.Remedy(err))
+		}
+	}
+	return made, nil
+}
+
+// convert turns a tensor into another type. weighed says that it must not be without its importances.
+func convert(t *gguf.Tensor, to ggml.Type, x *imatrix, weighed bool) error {
+	if t.Type == to {
+		return nil
+	}
+	if _, err := gguf.Size(to, t.Shape); err != nil {
+		return err
+	}
+	weights, err := x.of(t)
+	if err != nil {
+		return err
+	}
+	if weights == nil && weighed {
+		return fault.New(fault.Unsupported, "%s has nothing of it, and it would be %s", x.file, to)
+	}
+	plain, err := t.Plain()
+	if err != nil {
+		return err
+	}
+	var op layout.Op
+	in := []*layout.File{plain.Data}
+	ok := false
+	switch {
+	case plain.DType != model.F32 && plain.DType != model.F16 && plain.DType != model.BF16:
+		return fault.New(fault.Unsupported, "%s is not turned into %s, here as by llama-quantize", t.Type, to)
+	case plain.DType == to.DType():
+		t.Type, t.Data = to, plain.Data // of blocks, as they are meant
+		return nil
+	case to == ggml.F32:
+		op, ok = quant.Cast(plain.DType, model.F32)
+	case weights != nil:
+		if op, ok = ggml.QuantizeWeighted(to, plain.DType, dim(t.Shape, 0)); ok {
+			in = append(in, weights)
+		}
+	}
+	if !ok {
+		op, ok = ggml.Quantize(to, plain.DType)
+	}
+	if !ok {
+		return fault.New(fault.Unsupported, "%s is not made", to)
+	}
+	data, err := layout.New(layout.Coded{Op: op, Label: t.Name, In: in})
+	t.Type, t.Data = to, data
+	return err
+}
