@@ -192,7 +192,7 @@ func (p precisions) list(context.Context) ([]listed, error) {
 }
 
 func (p precisions) find(_ context.Context, name string) (item, error) {
-	canonical, ok := precisionName(name, p.f.names)
+	canonical, ok := precisionName(name, slices.Concat(p.f.names, p.f.view.Asked))
 	if !ok {
 		return item{}, fault.New(fault.Absent, "%s has no precision %s", p.f.view.Name, name).Remedied("it has %s", strings.Join(p.f.names, ", "))
 	}

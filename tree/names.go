@@ -14,6 +14,7 @@ var spellings = map[string]string{
 	"bfloat16": "bf16", "brain": "bf16",
 	"f8": "fp8", "float8": "fp8",
 	"i8": "int8", "i4": "int4",
+	"q3_k": "q3_k_m", "q4_k": "q4_k_m", "q5_k": "q5_k_m", "mxfp4": "mxfp4_moe", // as llama-quantize takes them
 }
 
 // precisionKey is one name for all spellings of a precision.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/isomerfs/isomerfs/codecs"
 	"github.com/isomerfs/isomerfs/model"
+	"github.com/isomerfs/isomerfs/views/gguf"
 	"github.com/isomerfs/isomerfs/views/npy"
 	"github.com/isomerfs/isomerfs/views/onnx"
 	"github.com/isomerfs/isomerfs/views/safetensors"
@@ -25,6 +26,10 @@ type View struct {
 	// They are listed after Precisions, and where a model has none of them nobody misses them.
 	Further []string
 	More    func(m *model.Model) []string
+
+	// Asked are further names that people may know, in order: never listed, but Plan says why they are not there, or
+	// makes them.
+	Asked []string
 
 	// Plan is the files of one precision ("" for a folder without), or why there are none: a *fault.Error whose reason
 	// and remedy people read. It costs no tensor byte.
@@ -51,6 +56,11 @@ var Table = []View{
 		Name: "onnx", From: []string{"onnx"}, Precisions: onnx.Precisions, Plan: onnx.Plan,
 		Loses: []string{"fp16 and bf16 round float32, fp16 within ONNX Runtime's limits of 5.96e-8 and 65504"},
 		Needs: []string{"for bf16, operators that take bfloat16"},
+	},
+	{
+		Name: "gguf", From: []string{"gguf"}, Precisions: gguf.Precisions, More: gguf.More, Asked: gguf.Asked, Plan: gguf.Plan,
+		Loses: []string{"types of blocks round to their grids", "of what is stored in blocks already, other blocks are made of rounded values"},
+		Needs: []string{"for Q2_K_S an importance matrix beside the model"},
 	},
 	{
 		Name: "npy", Plan: npy.Plan, Left: npy.Left,

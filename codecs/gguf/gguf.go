@@ -36,6 +36,10 @@ const Format = "gguf"
 type Content struct {
 	KVs     []KV
 	Tensors []Tensor
+
+	// Source is the stored file that holds just this, where it is one file and little-endian; nil otherwise. Whoever
+	// changes a content takes it off.
+	Source layout.Source
 }
 
 // Tensor is one tensor of a file.
@@ -71,7 +75,7 @@ func (c *Content) Remove(keys ...string) {
 	c.KVs = slices.DeleteFunc(c.KVs, func(kv KV) bool { return slices.Contains(keys, kv.Key) })
 }
 
-// Clone is a copy whose lists are its own.
+// Clone is a copy whose lists are its own, without Source.
 func (c *Content) Clone() *Content {
 	return &Content{KVs: slices.Clone(c.KVs), Tensors: slices.Clone(c.Tensors)}
 }

@@ -15,8 +15,11 @@ import (
 	"github.com/isomerfs/isomerfs/model"
 )
 
-// Match reports whether a file of this name is a GGUF file.
-func Match(name string) bool { return strings.HasSuffix(strings.ToLower(path.Base(name)), ".gguf") }
+// Match reports whether a file of this name is a model as GGUF. An imatrix.gguf is none: it goes with one.
+func Match(name string) bool {
+	base := strings.ToLower(path.Base(name))
+	return strings.HasSuffix(base, ".gguf") && base != "imatrix.gguf"
+}
 
 // Sniff reports whether a file that begins like this is a GGUF file.
 func Sniff(head []byte) bool { return strings.HasPrefix(string(head), magic) }
@@ -87,6 +90,9 @@ func Read(ctx context.Context, files layout.Files, name string) (*model.Model, e
 	}
 	if len(parts) == 1 {
 		m.Source = first.src
+		if first.header.Order == binary.LittleEndian {
+			content.Source = first.src
+		}
 	}
 	m.Wire = content
 	return m, nil

@@ -44,14 +44,8 @@ var ftypes = []ftype{
 // weighed are llama-quantize's file types that are nothing without an importance matrix, and that are not made here.
 var weighed = []string{"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M", "IQ3_XXS", "IQ3_XS", "IQ3_S", "IQ3_M"}
 
-// aliases are llama-quantize's short names.
-var aliases = map[string]string{"Q3_K": "Q3_K_M", "Q4_K": "Q4_K_M", "Q5_K": "Q5_K_M"}
-
 // ftypeOf is the file type of a name.
 func ftypeOf(name string) (ftype, bool) {
-	if long, ok := aliases[name]; ok {
-		name = long
-	}
 	i := slices.IndexFunc(ftypes, func(f ftype) bool { return f.name == name })
 	if i < 0 {
 		return ftype{}, false

@@ -36,6 +36,9 @@ func precisions(imatrix bool) []string {
 	return names
 }
 
+// Asked are names of llama-quantize's that only some models have, or none.
+var Asked = slices.Concat(precisions(true), weighed)
+
 // More are the precisions that a model has besides: those that need an importance matrix, where there is one.
 func More(m *model.Model) []string {
 	if x, err := imatrixOf(m); err != nil || x == nil {
@@ -67,8 +70,8 @@ func Plan(m *model.Model, precision string) ([]model.Output, error) {
 	if err != nil {
 		return nil, fault.In(m.File, err)
 	}
-	if m.Source != nil && sameTypes(c, made) {
-		return []model.Output{{Path: fileName, File: layout.Stored(m.Source)}}, nil
+	if c.Source != nil && sameTypes(c, made) {
+		return []model.Output{{Path: fileName, File: layout.Stored(c.Source)}}, nil
 	}
 	file, err := made.File()
 	if err != nil {
@@ -110,13 +113,7 @@ func content(m *model.Model) (*gguf.Content, error) {
 func sameTypes(stored, made *gguf.Content) bool {
 	types := make(map[string]ggml.Type, len(stored.Tensors))
 	for i := range stored.Tensors {
-		t := &stored.Tensors[i]
-		if spans := t.Data.Spans(); len(spans) > 0 {
-			if _, ok := spans[0].(layout.Extent); !ok { // turned from a big-endian file
-				return false
-			}
-		}
-		types[t.Name] = t.Type
+		types[stored.Tensors[i].Name] = stored.Tensors[i].Type
 	}
 	return !slices.ContainsFunc(made.Tensors, func(t gguf.Tensor) bool { return types[t.Name] != t.Type })
 }
@@ -140,15 +137,21 @@ func quantize(c *gguf.Content, f ftype, k knobs, x *imatrix) (*gguf.Content, err
 			return nil, err
 		}
 		needs := f.imatrix && to == ggml.Q2_K && roleOf(t.Name) != embedding && roleOf(t.Name) != output
-		if err := convert(t, to, x, needs); err != nil {
+		if err := convert(t, to, x, needs, quantized(f.base)); err != nil {
 			return nil, fault.New(fault.KindOf(err), "tensor %q: %s", t.Name, fault.Reason(err)).Remedied("%s", fault.Remedy(err))
 		}
 	}
 	return made, nil
 }
 
-// convert turns a tensor into another type. weighed says that it must not be without its importances.
-func convert(t *gguf.Tensor, to ggml.Type, x *imatrix, weighed bool) error {
+// convert turns a tensor into another type. weighed says that it must not be without its importances, strict that a
+// value that is not finite must not pass unseen.
+func convert(t *gguf.Tensor, to ggml.Type, x *imatrix, weighed, strict bool) error {
+	if op, ok := ggml.Checked(to); t.Type == to && ok && strict {
+		var err error
+		t.Data, err = layout.New(layout.Coded{Op: op, Label: t.Name, In: []*layout.File{t.Data}})
+		return err
+	}
 	if t.Type == to {
 		return nil
 	}

@@ -122,8 +122,9 @@ func readImatrixGGUF(ctx context.Context, src layout.Source) (*imatrix, error) {
 		if e.Type != ggml.F32 || counts.Type != ggml.F32 {
 			return nil, fault.New(fault.Malformed, "the importance matrix has sums of %s and counts of %s for %q instead of F32", e.Type, counts.Type, name)
 		}
-		if e.Size == 0 || counts.Size == 0 || e.Size%counts.Size != 0 {
-			return nil, fault.New(fault.Mismatch, "the importance matrix has %d sums and %d counts for %q", e.Size/4, counts.Size/4, name)
+		rows := counts.Size / 4
+		if e.Size == 0 || rows == 0 || e.Size%(4*rows) != 0 {
+			return nil, fault.New(fault.Mismatch, "the importance matrix has %d sums and %d counts for %q", e.Size/4, rows, name)
 		}
 		sums, err := data(e)
 		if err != nil {
@@ -133,7 +134,7 @@ func readImatrixGGUF(ctx context.Context, src layout.Source) (*imatrix, error) {
 		if err != nil {
 			return nil, err
 		}
-		if x.entries[name], err = layout.New(layout.Coded{Op: mean{e.Size / counts.Size}, Label: name, In: []*layout.File{sums, each}}); err != nil {
+		if x.entries[name], err = layout.New(layout.Coded{Op: mean{e.Size / rows}, Label: name, In: []*layout.File{sums, each}}); err != nil {
 			return nil, err
 		}
 	}
