@@ -10,6 +10,8 @@
 //	             │ Box          │ ◄── a strided walk over another File: a transpose, a slice, permuted heads
 //	             ├──────────────┤
 //	             │ Zeros        │ padding
+//	             ├──────────────┤
+//	             │ Fold crc32   │ ◄── a value over all bytes of another File: a checksum
 //	off Size()   └──────────────┘
 //
 // From the list alone follow the exact size, the bytes of any range (ReadAt), an identity (ID) that changes exactly
@@ -66,7 +68,7 @@ type Workspace interface {
 // defaultBudget serves evaluations without a Workspace.
 const defaultBudget = 32 << 20
 
-// Span is a run of bytes of a File. The set is closed: Literal, Zeros, Extent, Box, Coded, Materialized.
+// Span is a run of bytes of a File. The set is closed: Literal, Zeros, Extent, Box, Coded, Materialized, Fold.
 type Span interface {
 	// Size is the number of bytes, exact; 0 for a span that New will refuse.
 	Size() int64
@@ -84,7 +86,11 @@ type File struct {
 	runs  []Span  // the same bytes with neighbours merged: what is evaluated and hashed
 	ends  []int64 // ends[i] is the offset just past runs[i]
 
-	known atomic.Pointer[identity] // nil until it is asked for
+	echoes []echo // in order: the parts that Folds of this file go over
+
+	known    atomic.Pointer[identity] // nil until it is asked for
+	tallies  atomic.Pointer[tallyOf]  // what is known of Folds over this file
+	verified atomic.Bool              // whether Verify found nothing wrong
 }
 
 // New makes a File of spans. It fails when a span reaches outside its input or a size does not fit 63 bits.
@@ -100,6 +106,7 @@ func New(spans ...Span) (*File, error) {
 		f.spans = append(f.spans, s)
 		f.runs = appendRun(f.runs, s)
 	}
+	f.runs = joinLiterals(f.runs)
 	var end int64
 	for _, r := range f.runs {
 		size := r.Size()
@@ -127,13 +134,19 @@ func must(spans ...Span) *File {
 	return f
 }
 
-// Concat is a File of the bytes of files, one after another.
+// Concat is a File of the bytes of files, one after another. A Fold in one of them over another of them is told of what
+// is read of that.
 func Concat(files ...*File) (*File, error) {
 	var spans []Span
 	for _, f := range files {
 		spans = append(spans, f.spans...)
 	}
-	return New(spans...)
+	joined, err := New(spans...)
+	if err != nil {
+		return nil, err
+	}
+	joined.echoes = echoing(files)
+	return joined, nil
 }
 
 // Slice is a File of the n bytes of f from off.
@@ -180,7 +193,7 @@ func (f *File) Identical() Source {
 		return nil
 	}
 	if e, ok := f.runs[0].(Extent); ok && e.Off == 0 && e.Len == e.Source.Size() {
-		return e.Source
+		return bare(e.Source)
 	}
 	return nil
 }
@@ -189,30 +202,29 @@ func (f *File) Identical() Source {
 func (f *File) Sources() []Source {
 	var list []Source
 	seen := map[ID]bool{}
-	var walk func(*File)
-	walk = func(f *File) {
-		for _, r := range f.runs {
-			switch r := r.(type) {
-			case Extent:
-				if id := r.Source.ID(); !seen[id] {
-					seen[id] = true
-					list = append(list, r.Source)
-				}
-			case Box:
-				walk(r.In)
-			case Coded:
-				for _, in := range r.In {
-					walk(in)
-				}
-			case Materialized:
-				for _, in := range r.In {
-					walk(in)
-				}
-			}
+	f.extents(func(e Extent) error {
+		if id := e.Source.ID(); !seen[id] {
+			seen[id] = true
+			list = append(list, bare(e.Source))
 		}
-	}
-	walk(f)
+		return nil
+	})
 	return list
+}
+
+// inputs are the files that a span is made of.
+func inputs(s Span) []*File {
+	switch s := s.(type) {
+	case Box:
+		return []*File{s.In}
+	case Coded:
+		return s.In
+	case Materialized:
+		return s.In
+	case Fold:
+		return []*File{s.In}
+	}
+	return nil
 }
 
 // find is the index of the run that holds byte off.
@@ -285,11 +297,21 @@ func (f *File) Grain(off int64) (lo, hi int64) {
 
 // read fills p from off; both lie within the file.
 func (f *File) read(ctx context.Context, ev eval, p []byte, off int64) error {
+	if len(f.echoes) > 0 {
+		return f.readEchoed(ctx, ev, p, off)
+	}
+	return f.readRuns(ctx, ev, p, off, nil)
+}
+
+// readRuns is read of the runs that want asks for; of all where it is nil.
+func (f *File) readRuns(ctx context.Context, ev eval, p []byte, off int64, want func(Span) bool) error {
 	for i := f.find(off); len(p) > 0; i++ {
 		start := f.ends[i] - f.runs[i].Size()
 		n := min(int64(len(p)), f.ends[i]-off)
-		if err := f.runs[i].read(ctx, ev, p[:n], off-start); err != nil {
-			return err
+		if want == nil || want(f.runs[i]) {
+			if err := f.runs[i].read(ctx, ev, p[:n], off-start); err != nil {
+				return err
+			}
 		}
 		p, off = p[n:], off+n
 	}

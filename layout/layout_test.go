@@ -153,6 +153,7 @@ func TestID(t *testing.T) {
 		Materialized{Name: "x/1", Length: 4, Run: func(context.Context, Workspace, io.WriterAt) error { return nil }},
 		Materialized{Name: "x/2", Length: 4, Run: func(context.Context, Workspace, io.WriterAt) error { return nil }},
 		Materialized{Name: "x/1", Length: 5, Run: func(context.Context, Workspace, io.WriterAt) error { return nil }},
+		Fold{CRC32, must(extent(src, 2, 8))}, Fold{CRC32, must(extent(src, 2, 7))}, Fold{digest{1, 1}, must(extent(src, 2, 8))},
 	}
 	for i, s := range different {
 		id := must(s).ID()
@@ -200,6 +201,8 @@ func TestString(t *testing.T) {
 		Box{v, []int64{4, 4}, []int64{4, 16}, 0, 4},
 		Coded{blocks{2, []int64{4, 4}}, "two inputs", []*File{must(Box{v, []int64{4, 4}, []int64{4, 16}, 0, 4}), v}},
 		Materialized{"inflate/1", 30, []*File{w}, func(context.Context, Workspace, io.WriterAt) error { return nil }},
+		Fold{CRC32, w},
+		Coded{blocks{2, []int64{4}}, "scaled", []*File{must(Fold{CRC32, w})}},
 	)
 	want := `           0            8 literal
            8          200 coded blocks(2←[4])/1 model.safetensors@100 "layer.weight"
@@ -208,6 +211,8 @@ func TestString(t *testing.T) {
          328           64 box shape [4 4] strides [4 16] of 4 bytes model.safetensors@500
          392           32 coded blocks(2←[4 4])/1 model.safetensors@500 "two inputs"
          424           30 materialized inflate/1 model.safetensors@100
+         454            4 fold crc32/1 model.safetensors@100 whole
+         458            2 coded blocks(2←[4])/1 model.safetensors@100 "scaled" whole
 `
 	if got := f.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
@@ -237,6 +242,8 @@ func TestRefused(t *testing.T) {
 		"coded with missing inputs":   {Coded{blocks{1, []int64{1, 1}}, "w", []*File{in}}, fault.Extent},
 		"coded with a broken block":   {Coded{blocks{1, []int64{3}}, "w", []*File{in}}, fault.Mismatch},
 		"materialized without a name": {Materialized{Length: 3}, fault.Extent},
+		"fold over nothing":           {Fold{Reducer: CRC32}, fault.Extent},
+		"fold of no value":            {Fold{digest{1, -3}, in}, fault.Extent},
 	} {
 		if _, err := New(c.span); !errors.Is(err, c.kind) {
 			t.Errorf("%s: %v, want %v", name, err, c.kind)

@@ -2,6 +2,7 @@ package layout
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -9,11 +10,12 @@ import (
 type Line struct {
 	Off       int64  `json:"off"`
 	Size      int64  `json:"size"`
-	Kind      string `json:"kind"`       // literal zeros extent box coded materialized
+	Kind      string `json:"kind"`       // literal zeros extent box coded materialized fold
 	Source    any    `json:"source"`     // path of the stored file the bytes begin in, null where none
 	SourceOff any    `json:"source_off"` // byte offset there
 	Op        any    `json:"op"`         // the computation
 	Label     string `json:"label,omitempty"`
+	Whole     bool   `json:"whole,omitempty"` // a Fold lies behind it: any of its bytes needs all of what that is over
 }
 
 // Lines lists the file's spans.
@@ -23,6 +25,7 @@ func (f *File) Lines() []Line {
 	for _, s := range f.spans {
 		l := s.line()
 		l.Off, l.Size = off, s.Size()
+		l.Whole = folds(s)
 		off += l.Size
 		lines = append(lines, l)
 	}
@@ -51,7 +54,23 @@ func (l Line) String() string {
 	if l.Label != "" {
 		text += fmt.Sprintf(" %q", l.Label)
 	}
+	if l.Whole {
+		text += " whole"
+	}
 	return text
+}
+
+// folds reports whether a span is a Fold, or is made of a file that has one.
+func folds(s Span) bool {
+	if _, ok := s.(Fold); ok {
+		return true
+	}
+	for _, in := range inputs(s) {
+		if slices.ContainsFunc(in.runs, folds) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s Literal) line() Line { return Line{Kind: "literal"} }
@@ -94,7 +113,7 @@ func (l *Line) begin(in *File, off int64) {
 	switch r := in.runs[i].(type) {
 	case Extent:
 		l.Source, l.SourceOff = r.Source.String(), r.Off+off
-	case Box, Coded, Materialized:
+	case Box, Coded, Materialized, Fold:
 		inner := r.line()
 		l.Source, l.SourceOff = inner.Source, inner.SourceOff
 	}

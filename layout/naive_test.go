@@ -108,6 +108,8 @@ func naiveSpan(s Span) []byte {
 			panic(err)
 		}
 		return dst
+	case Fold:
+		return s.Reducer.Reduce(naive(s.In))
 	case Materialized:
 		w := make(writer, s.Length)
 		if err := s.Run(context.Background(), nil, w); err != nil {
@@ -190,7 +192,7 @@ func (r random) file(depth int) *File {
 }
 
 func (r random) span(depth int) Span {
-	kind := r.IntN(6)
+	kind := r.IntN(7)
 	if depth == 0 {
 		kind = r.IntN(3)
 	}
@@ -207,6 +209,8 @@ func (r random) span(depth int) Span {
 		return r.box(r.file(depth - 1))
 	case 4:
 		return r.coded(depth)
+	case 5:
+		return Fold{r.reducer(), r.file(depth - 1)}
 	default:
 		in := r.file(depth - 1)
 		return Materialized{Name: "reverse/1", Length: in.Size(), In: []*File{in}, Run: func(ctx context.Context, ws Workspace, w io.WriterAt) error {
@@ -226,6 +230,53 @@ func (r random) span(depth int) Span {
 			return err
 		}}
 	}
+}
+
+func (r random) reducer() Reducer {
+	if r.IntN(2) == 0 {
+		return CRC32
+	}
+	return digest{1 + r.Int64N(5), 1 + r.Int64N(3)}
+}
+
+// digest is a Reducer for which all depends on order and on whole blocks: a polynomial over the blocks' sums, modulo a
+// prime.
+type digest struct{ block, size int64 }
+
+const prime = 16777213
+
+func (d digest) String() string { return fmt.Sprintf("digest(%d,%d)/1", d.block, d.size) }
+func (d digest) Size() int64    { return d.size + 3 }
+func (d digest) Block() int64   { return d.block }
+
+func (d digest) value(sum uint64) []byte {
+	return append(make([]byte, d.size), byte(sum), byte(sum>>8), byte(sum>>16))
+}
+
+func (d digest) sum(v []byte) uint64 {
+	v = v[d.size:]
+	return uint64(v[0]) | uint64(v[1])<<8 | uint64(v[2])<<16
+}
+
+func (d digest) Reduce(p []byte) []byte {
+	var sum uint64
+	for len(p) > 0 {
+		n := min(d.block, int64(len(p)))
+		block := uint64(1)
+		for i, b := range p[:n] {
+			block += uint64(i+1) * uint64(b)
+		}
+		sum, p = (sum*257+block)%prime, p[n:]
+	}
+	return d.value(sum)
+}
+
+func (d digest) Merge(a, b []byte, n int64) []byte {
+	sum := d.sum(a)
+	for range (n + d.block - 1) / d.block {
+		sum = sum * 257 % prime
+	}
+	return d.value((sum + d.sum(b)) % prime)
 }
 
 // box is a walk that stays inside in.

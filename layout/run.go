@@ -28,20 +28,42 @@ func appendRun(runs []Span, s Span) []Span {
 	return append(runs, s)
 }
 
+// joinLiterals makes neighbouring literals one: all at once, for there may be many.
+func joinLiterals(runs []Span) []Span {
+	joined := runs[:0]
+	for i := 0; i < len(runs); {
+		n, size := 0, 0
+		for ; i+n < len(runs); n++ {
+			l, ok := runs[i+n].(Literal)
+			if !ok {
+				break
+			}
+			size += len(l)
+		}
+		if n < 2 {
+			joined = append(joined, runs[i])
+			i++
+			continue
+		}
+		all := make(Literal, 0, size)
+		for _, l := range runs[i : i+n] {
+			all = append(all, l.(Literal)...)
+		}
+		joined = append(joined, all)
+		i += n
+	}
+	return joined
+}
+
 func merge(a, b Span) (Span, bool) {
 	switch a := a.(type) {
-	case Literal:
-		if b, ok := b.(Literal); ok {
-			return append(a[:len(a):len(a)], b...), true
-		}
 	case Zeros:
 		if b, ok := b.(Zeros); ok && a+b > 0 {
 			return a + b, true
 		}
 	case Extent:
 		if b, ok := b.(Extent); ok && b.Off == a.Off+a.Len && a.Source.ID() == b.Source.ID() {
-			a.Len += b.Len
-			return a, true
+			return Extent{either(a.Source, b.Source), a.Off, a.Len + b.Len}, true
 		}
 	case Coded:
 		b, ok := b.(Coded)
@@ -57,7 +79,7 @@ func merge(a, b Span) (Span, bool) {
 		if !xok || !yok || y.Off != x.Off+x.Len || x.Source.ID() != y.Source.ID() {
 			return nil, false
 		}
-		joined, err := New(Extent{x.Source, x.Off, x.Len + y.Len})
+		joined, err := New(Extent{either(x.Source, y.Source), x.Off, x.Len + y.Len})
 		if err != nil {
 			return nil, false
 		}
@@ -71,6 +93,14 @@ func merge(a, b Span) (Span, bool) {
 		return both, true
 	}
 	return nil, false
+}
+
+// either is the one of two sources of the same bytes that knows checksums of them, if one does.
+func either(a, b Source) Source {
+	if summedOf(a) == nil {
+		return b
+	}
+	return a
 }
 
 // cut is bytes off to off+n of a span.

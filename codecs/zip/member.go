@@ -15,37 +15,81 @@ import (
 const inflation = "inflate/1"
 
 // File is a member's bytes, of which none is read now: a stored member is an extent of the source, a deflated one is
-// unpacked once, as a whole, when the first of them is read. A member whose bytes do not have the CRC-32 that the
-// archive states is a fault.Checksum when they are read.
+// unpacked once, as a whole, when the first of them is read. That they have the CRC-32 that the archive states is seen
+// to as layout.Summed has it, and for a deflated member before any of it is given.
 func (a *Archive) File(m *Member) (*layout.File, error) {
-	packed, err := layout.New(layout.Extent{Source: a.src, Off: m.Off, Len: m.Packed})
-	if err != nil {
+	if err := m.sound(); err != nil {
 		return nil, err
 	}
-	switch {
-	case m.Method == Stored:
-		return packed, nil
-	case m.Method != Deflated:
-		return nil, m.unsupported()
+	packed, err := layout.New(layout.Extent{Source: a.src, Off: m.Off, Len: m.Packed})
+	if err != nil || m.Method == Stored {
+		return packed, err
 	}
-	name, want, sum := m.Name, m.CRC, m.HasCRC
-	size := m.Size
+	own := *m // which the archive's user may change
 	return layout.New(layout.Materialized{
-		Name: inflation, Length: size, In: []*layout.File{packed},
+		Name: inflation, Length: m.Size, In: []*layout.File{packed},
 		Run: func(ctx context.Context, ws layout.Workspace, w io.WriterAt) error {
-			crc := crc32.NewIEEE()
-			err := inflate(&section{ctx: ctx, ws: ws, file: packed}, size, func(p []byte, off int64) error {
-				crc.Write(p)
-				_, err := w.WriteAt(p, off)
-				return err
-			})
-			if err == nil && sum && crc.Sum32() != want {
-				err = wrongSum(crc.Sum32(), want)
-			}
-			return placed(err, name, m.Off)
+			return own.unpack(ctx, ws, packed, w)
 		},
 	})
 }
+
+// sound fails for a member that can't be read, whatever its bytes are.
+func (m *Member) sound() error {
+	switch {
+	case m.Method != Stored && m.Method != Deflated:
+		return fault.At(fault.Unsupported, m.Off, "the member %.80q is packed by method %d, and only stored and deflated ones are read", m.Name, m.Method).
+			Remedied("pack the archive anew with stored or deflated members")
+	case m.Size == 0 && m.HasCRC && m.CRC != 0:
+		return m.placed(wrongSum(0, m.CRC))
+	}
+	return nil
+}
+
+// unpack writes the bytes of a deflated member to w.
+func (m *Member) unpack(ctx context.Context, ws layout.Workspace, packed *layout.File, w io.WriterAt) error {
+	crc := crc32.NewIEEE()
+	err := inflate(&section{ctx: ctx, ws: ws, file: packed}, m.Size, func(p []byte, off int64) error {
+		crc.Write(p)
+		_, err := w.WriteAt(p, off)
+		return err
+	})
+	if err == nil && m.HasCRC && crc.Sum32() != m.CRC {
+		err = wrongSum(crc.Sum32(), m.CRC)
+	}
+	return m.placed(err)
+}
+
+// Verify reads every member that has a CRC-32, and fails at the first whose bytes have another.
+func (a *Archive) Verify(ctx context.Context) error {
+	for i := range a.Members {
+		m := &a.Members[i]
+		f, err := a.File(m)
+		switch {
+		case errors.Is(err, fault.Unsupported):
+			continue
+		case err != nil:
+			return err
+		case m.Method == Deflated:
+			packed, err := layout.New(layout.Extent{Source: a.src, Off: m.Off, Len: m.Packed})
+			if err != nil {
+				return err
+			}
+			if err := m.unpack(ctx, nil, packed, nowhere{}); err != nil {
+				return err
+			}
+		default:
+			if err := f.Verify(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+type nowhere struct{}
+
+func (nowhere) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
 
 // Bytes is a whole small member, for metadata: at most limit bytes, and of those beyond 1 MiB no more than 100 for each
 // that is stored. Its CRC-32 is checked.
@@ -55,8 +99,9 @@ func (a *Archive) Bytes(ctx context.Context, m *Member, limit int64) ([]byte, er
 		return nil, fault.At(fault.Limit, m.Off, "the member %.80q has %d bytes, and the most is %d", m.Name, m.Size, limit)
 	case m.Size > freelyLarge && m.Size/maxRatio > m.Packed:
 		return nil, fault.At(fault.Limit, m.Off, "the member %.80q unpacks %d bytes from %d, and the most is %d from each", m.Name, m.Size, m.Packed, maxRatio)
-	case m.Method != Stored && m.Method != Deflated:
-		return nil, m.unsupported()
+	}
+	if err := m.sound(); err != nil {
+		return nil, err
 	}
 	packed, err := layout.New(layout.Extent{Source: a.src, Off: m.Off, Len: m.Packed})
 	if err != nil {
@@ -81,27 +126,22 @@ func (a *Archive) Bytes(ctx context.Context, m *Member, limit int64) ([]byte, er
 		}
 	}
 	if err != nil {
-		return nil, placed(err, m.Name, m.Off)
+		return nil, m.placed(err)
 	}
 	return all, nil
-}
-
-func (m *Member) unsupported() error {
-	return fault.At(fault.Unsupported, m.Off, "the member %.80q is packed by method %d, and only stored and deflated ones are read", m.Name, m.Method).
-		Remedied("pack the archive anew with stored or deflated members")
 }
 
 func wrongSum(sum, want uint32) error {
 	return fault.New(fault.Checksum, "its bytes have CRC-32 %08x, and the archive states %08x", sum, want)
 }
 
-// placed names the member in an error.
-func placed(err error, name string, off int64) error {
+// placed names the member in an error of its bytes.
+func (m *Member) placed(err error) error {
 	var e *fault.Error
 	if !errors.As(err, &e) || e.Off >= 0 {
 		return err
 	}
-	return fault.At(e.Kind, off, "the member %.80q: %s", name, e.Reason)
+	return fault.At(e.Kind, m.Off, "the member %.80q: %s", m.Name, e.Reason)
 }
 
 // inflate unpacks size bytes from all of in, and gives them to write in order.

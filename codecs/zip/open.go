@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"math"
 	"slices"
@@ -17,7 +18,7 @@ import (
 type Archive struct {
 	Members []Member // files, in the order of the directory; folders have no bytes and are left out
 
-	src    layout.Source
+	src    layout.Source // compares what is read of stored members with their CRC-32
 	byName map[string]int
 }
 
@@ -54,7 +55,7 @@ func Open(ctx context.Context, src layout.Source, off, size int64) (*Archive, er
 	if err != nil {
 		return nil, err
 	}
-	a := &Archive{src: src, byName: make(map[string]int, len(entries)), Members: make([]Member, 0, len(entries))}
+	a := &Archive{byName: make(map[string]int, len(entries)), Members: make([]Member, 0, len(entries))}
 	for _, e := range entries {
 		if _, ok := a.byName[e.Name]; ok {
 			return nil, fault.At(fault.Duplicate, e.at, "two members are called %.80q", e.Name)
@@ -76,7 +77,20 @@ func Open(ctx context.Context, src layout.Source, off, size int64) (*Archive, er
 		a.byName[e.Name] = len(a.Members)
 		a.Members = append(a.Members, e.Member)
 	}
+	a.src = layout.Summed(src, a.sums())
 	return a, nil
+}
+
+// sums are the CRC-32 of the stored members, in the order of their bytes.
+func (a *Archive) sums() []layout.Sum {
+	var list []layout.Sum
+	for i := range a.Members {
+		if m := &a.Members[i]; m.HasCRC && m.Method == Stored && m.Size > 0 {
+			list = append(list, layout.Sum{Name: fmt.Sprintf("the member %.80q", m.Name), Off: m.Off, Len: m.Size, CRC: m.CRC})
+		}
+	}
+	slices.SortFunc(list, func(a, b layout.Sum) int { return cmp.Compare(a.Off, b.Off) })
+	return list
 }
 
 // reader reads parts of an archive; offsets are those of the archive unless they are called at.

@@ -1,0 +1,211 @@
+package zip
+
+import (
+	"hash/crc32"
+	"strings"
+
+	"github.com/isomerfs/isomerfs/fault"
+	"github.com/isomerfs/isomerfs/layout"
+)
+
+// Style is whose archives Write lays out its own like. Readers take them all.
+type Style uint8
+
+const (
+	// Torch is as torch.save writes: no dates, and the zip64 end record always there. Small members have no zip64
+	// fields.
+	Torch Style = iota
+
+	// NumPy is as numpy.savez writes: dated 1980-01-01, for the owner to read and write, zip64 fields in each local
+	// header, and a zip64 end record where it is needed.
+	NumPy
+)
+
+// Entry is a member to be written, stored and not deflated. Its data begins at a multiple of Align in the archive where
+// that is more than 1, by an extra field that readers pass over.
+type Entry struct {
+	Name  string
+	Data  *layout.File
+	Align int64
+}
+
+// maxAlign is what an extra field has room for.
+const maxAlign = 1 << 15
+
+// Write is an archive of these members. Each has its CRC-32, as a Fold behind its data, in a data descriptor, and again
+// in the directory. A name that Open would refuse fails as it does there.
+func Write(style Style, entries ...Entry) (*layout.File, error) {
+	w := writer{style: style, names: make(map[string]bool, len(entries))}
+	for i := range entries {
+		if err := w.member(&entries[i]); err != nil {
+			return nil, err
+		}
+	}
+	return w.end()
+}
+
+type writer struct {
+	style     Style
+	names     map[string]bool
+	off       int64
+	files     []*layout.File // members
+	directory []*layout.File
+	size      int64 // of directory
+}
+
+func (w *writer) add(to *[]*layout.File, n *int64, f *layout.File) {
+	*to = append(*to, f)
+	*n += f.Size()
+}
+
+// versions are the one needed to read a member, that of the maker and its system, and the date in MS-DOS's format.
+func (w *writer) versions() (needed, by, date uint16) {
+	if w.style == Torch {
+		return 0, 0, 0
+	}
+	const zip64Version, unix = 45, 3 << 8
+	const newYear1980 = 1<<5 | 1
+	return zip64Version, unix | zip64Version, newYear1980
+}
+
+func (w *writer) member(e *Entry) error {
+	if err := Holds(e.Name); err != nil {
+		return err
+	}
+	switch {
+	case strings.HasSuffix(e.Name, "/"):
+		return fault.New(fault.Malformed, "the member's name %.80q is that of a folder", e.Name)
+	case w.names[e.Name]:
+		return fault.New(fault.Duplicate, "two members are called %.80q", e.Name)
+	case len(w.names) == maxMembers:
+		return fault.New(fault.Limit, "more than %d members", maxMembers)
+	case e.Align < 0 || e.Align > maxAlign:
+		return fault.New(fault.Usage, "data aligned to %d bytes, and the most is %d", e.Align, maxAlign)
+	}
+	w.names[e.Name] = true
+	start, size := w.off, e.Data.Size()
+	large, far := size >= escape32, start >= escape32
+	sum, err := crcOf(e.Data)
+	if err != nil {
+		return err
+	}
+
+	flags := uint16(streamed | inUTF8)
+	if w.style == NumPy && ascii(e.Name) {
+		flags &^= inUTF8
+	}
+	var extra []byte
+	given := uint32(0) // the sizes, which the descriptor has
+	if large || w.style == NumPy {
+		given = escape32
+		extra = appendAll(extra, uint16(zip64Extra), uint16(16), uint64(0), uint64(0))
+	}
+	if e.Align > 1 {
+		end := start + localSize + int64(len(e.Name)) + int64(len(extra)) + 4
+		extra = appendAll(extra, uint16(paddingExtra), uint16((e.Align-end%e.Align)%e.Align))
+		extra = append(extra, strings.Repeat("Z", int((e.Align-end%e.Align)%e.Align))...)
+	}
+	needed, by, date := w.versions()
+	local := []byte(localSignature)
+	local = appendAll(local, needed, flags, uint16(Stored), uint16(0), date, uint32(0), given, given, uint16(len(e.Name)), uint16(len(extra)))
+	local = append(append(local, e.Name...), extra...)
+	w.add(&w.files, &w.off, layout.Bytes(local))
+	w.add(&w.files, &w.off, e.Data)
+	w.add(&w.files, &w.off, layout.Bytes([]byte(descriptorSignature)))
+	w.add(&w.files, &w.off, sum)
+	if given == escape32 {
+		w.add(&w.files, &w.off, layout.Bytes(appendAll(nil, uint64(size), uint64(size))))
+	} else {
+		w.add(&w.files, &w.off, layout.Bytes(appendAll(nil, uint32(size), uint32(size))))
+	}
+
+	extra = nil
+	sizes, offset := uint32(size), uint32(start)
+	if large {
+		sizes = escape32
+		extra = appendAll(extra, uint64(size), uint64(size))
+	}
+	if far {
+		offset = escape32
+		extra = appendAll(extra, uint64(start))
+	}
+	if len(extra) > 0 {
+		extra = append(appendAll(nil, uint16(zip64Extra), uint16(len(extra))), extra...)
+	}
+	const ownersFile = 0o600 << 16
+	attributes := uint32(0)
+	if w.style == NumPy {
+		attributes = ownersFile
+	}
+	entry := []byte(entrySignature)
+	entry = appendAll(entry, by, needed, flags, uint16(Stored), uint16(0), date)
+	w.add(&w.directory, &w.size, layout.Bytes(entry))
+	w.add(&w.directory, &w.size, sum)
+	entry = appendAll(nil, sizes, sizes, uint16(len(e.Name)), uint16(len(extra)), uint16(0), uint16(0), uint16(0), attributes, offset)
+	w.add(&w.directory, &w.size, layout.Bytes(append(append(entry, e.Name...), extra...)))
+	if w.off < 0 {
+		return fault.New(fault.Overflow, "the archive would be larger than fits 63 bits")
+	}
+	return nil
+}
+
+// crcOf is the CRC-32 of a file, as a Fold where its bytes are not known.
+func crcOf(f *layout.File) (*layout.File, error) {
+	const known = 1 << 20
+	if !f.Literal() || f.Size() > known {
+		return layout.New(layout.Fold{Reducer: layout.CRC32, In: f})
+	}
+	var sum uint32
+	for _, s := range f.Spans() {
+		switch s := s.(type) {
+		case layout.Literal:
+			sum = crc32.Update(sum, crc32.IEEETable, s)
+		case layout.Zeros:
+			sum = crc32.Update(sum, crc32.IEEETable, make([]byte, s))
+		}
+	}
+	return layout.Bytes(le.AppendUint32(nil, sum)), nil
+}
+
+func ascii(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+// end is the whole archive.
+func (w *writer) end() (*layout.File, error) {
+	start, count := w.off, len(w.names)
+	far := start >= escape32 || w.size >= escape32 || count >= escape16
+	var end []byte
+	if far || w.style == Torch {
+		const by, needed = 0x031e, 0x002d // made on Unix by 3.0, needs 4.5
+		end = append(end, end64Signature...)
+		end = appendAll(end, uint64(end64Size-12), uint16(by), uint16(needed), uint32(0), uint32(0),
+			uint64(count), uint64(count), uint64(w.size), uint64(start))
+		end = append(end, locatorSignature...)
+		end = appendAll(end, uint32(0), uint64(start+w.size), uint32(1))
+	}
+	end = append(end, endSignature...)
+	end = appendAll(end, uint16(0), uint16(0), uint16(min(count, escape16)), uint16(min(count, escape16)),
+		uint32(min(w.size, escape32)), uint32(min(start, escape32)), uint16(0))
+	return layout.Concat(append(append(w.files, w.directory...), layout.Bytes(end))...)
+}
+
+// appendAll appends numbers, little-endian.
+func appendAll(p []byte, numbers ...any) []byte {
+	for _, n := range numbers {
+		switch n := n.(type) {
+		case uint16:
+			p = le.AppendUint16(p, n)
+		case uint32:
+			p = le.AppendUint32(p, n)
+		case uint64:
+			p = le.AppendUint64(p, n)
+		}
+	}
+	return p
+}
