@@ -36,6 +36,7 @@ var documents = [...]document{
 	{name: "summary.txt", make: summary},
 	{name: "graph.svg", when: undrawn, make: drawnSVG},
 	{name: "graph.dot", when: undrawn, make: drawnDot},
+	{name: "requirements.txt", when: unneeded, make: requirements},
 }
 
 // sized is a size, or why there is none.

@@ -1,11 +1,8 @@
 package tree
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"path"
-	"slices"
 	"sort"
 	"strings"
 	"unicode/utf8"
@@ -23,6 +20,7 @@ const (
 	maxFacts     = 400
 	maxFactBytes = 2000
 	maxFactFile  = 1 << 20
+	maxFactRead  = 8 << 20 // of all the files
 )
 
 // described is what the source knows of itself, read when it is first asked for. No tensor is read for it.
@@ -30,29 +28,20 @@ func (c *contents) described(ctx context.Context) []fact {
 	return c.facts.get(func() []fact {
 		g := &gathering{}
 		ctx := context.WithoutCancel(ctx)
+		room := int64(maxFactRead)
 		for _, f := range c.v.Files {
 			if f.Err != nil {
 				continue
 			}
-			var take func(g *gathering, text []byte)
-			switch path.Base(f.Name) {
-			case "README.md":
-				take = (*gathering).card
-			case "config.json":
-				take = (*gathering).config
-			case "preprocessor_config.json":
-				take = func(g *gathering, text []byte) { g.object(text, "preprocessing ", nil) }
-			case "training_args.json", "hyperparameters.json", "hparams.json":
-				take = func(g *gathering, text []byte) { g.object(text, "hyper-parameter ", nil) }
-			case "requirements.txt":
-				take = (*gathering).requirements
-			default:
+			take := tellers[path.Base(f.Name)]
+			if take == nil || len(g.facts) >= maxFacts {
 				continue
 			}
-			text, err := read(ctx, f, maxFactFile)
+			text, err := read(ctx, f, min(room, maxFactFile))
 			if err != nil {
 				continue // the file itself says why, in source/
 			}
+			room -= int64(len(text))
 			g.from = "source/" + f.Name
 			take(g, text)
 		}
@@ -68,12 +57,61 @@ func (c *contents) described(ctx context.Context) []fact {
 				}
 				sort.Strings(keys)
 				for _, key := range keys {
-					g.add(metadataName(key), x.model.Metadata[key])
+					g.metadata(key, x.model.Metadata)
 				}
 			}
 		}
 		return g.facts
 	})
+}
+
+// tellers are the files beside a model that tell of it, by their names, and what takes them.
+var tellers = map[string]func(*gathering, []byte){
+	"README.md": (*gathering).card,
+
+	// Hugging Face
+	"config.json":                       (*gathering).config,
+	"generation_config.json":            under("generation "),
+	"tokenizer_config.json":             under("tokenizer "),
+	"preprocessor_config.json":          under("preprocessing "),
+	"processor_config.json":             under("preprocessing "),
+	"image_processor_config.json":       under("preprocessing "),
+	"open_clip_config.json":             under("preprocessing "),
+	"model_index.json":                  under("component "),
+	"scheduler_config.json":             under("scheduler "),
+	"adapter_config.json":               under("hyper-parameter "),
+	"config_sentence_transformers.json": (*gathering).sentences,
+	"trainer_state.json":                under("training "),
+	"training_args.json":                under("hyper-parameter "),
+	"all_results.json":                  under("metric "),
+	"eval_results.json":                 under("metric "),
+	"test_results.json":                 under("metric "),
+	"train_results.json":                under("training "),
+
+	// trainers of all kinds
+	"hyperparameters.json": under("hyper-parameter "),
+	"hparams.json":         under("hyper-parameter "),
+	"args.json":            under("hyper-parameter "),
+	"params.json":          under("hyper-parameter "),
+	"metrics.json":         under("metric "),
+	"hparams.yaml":         yamlUnder("hyper-parameter "),
+	"args.yaml":            yamlUnder("hyper-parameter "),
+	"hyp.yaml":             yamlUnder("hyper-parameter "),
+	"config.yaml":          yamlUnder("hyper-parameter "),
+
+	// what it needs, and what it may be used for
+	"requirements.txt": (*gathering).requirements,
+	"conda.yaml":       (*gathering).environment,
+	"environment.yml":  (*gathering).environment,
+	"environment.yaml": (*gathering).environment,
+	"python_env.yaml":  (*gathering).environment,
+	"MLmodel":          (*gathering).mlmodel,
+	"CITATION.cff":     (*gathering).citation,
+	"LICENSE":          (*gathering).licence,
+	"LICENSE.txt":      (*gathering).licence,
+	"LICENSE.md":       (*gathering).licence,
+	"LICENCE":          (*gathering).licence,
+	"COPYING":          (*gathering).licence,
 }
 
 // gathering collects facts from one file after another.
@@ -95,136 +133,4 @@ func (g *gathering) add(name, value string) {
 		value = value[:cut] + "…"
 	}
 	g.facts = append(g.facts, fact{strings.ToValidUTF8(name, "\ufffd"), value, g.from})
-}
-
-// metadataName is the fact that a key of a file's own metadata tells.
-func metadataName(key string) string {
-	switch strings.ToLower(key) {
-	case "license", "licence":
-		return "licence"
-	case "format": // of safetensors: pt, tf, flax, mlx
-		return "framework"
-	}
-	return "metadata " + key
-}
-
-// cardNames are the keys of a model card's front matter that are carried over, and what they tell.
-var cardNames = []struct{ key, name string }{
-	{"license", "licence"}, {"license_name", "licence"}, {"license_link", "licence text"}, {"library_name", "framework"}, {"base_model", "base model"},
-	{"datasets", "dataset"}, {"metrics", "metric"}, {"pipeline_tag", "task"}, {"language", "language"}, {"tags", "tag"},
-}
-
-// card takes a model card: its front matter, and the lists that the Trainer writes below it.
-func (g *gathering) card(text []byte) {
-	file := g.from
-	matter, body := frontMatter(string(text))
-	g.from = file + ", front matter"
-	for _, k := range cardNames {
-		for _, value := range matter.get(k.key).texts() {
-			g.add(k.name, value)
-		}
-	}
-	for _, entry := range matter.get("model-index").list {
-		for _, result := range entry.get("results").list {
-			on := strings.Join(slices.DeleteFunc([]string{result.get("dataset", "name").text, result.get("dataset", "split").text}, func(s string) bool { return s == "" }), ", ")
-			for _, metric := range result.get("metrics").list {
-				name := metric.get("type").text
-				if name == "" {
-					name = metric.get("name").text
-				}
-				if on != "" {
-					name += " on " + on
-				}
-				g.add("metric "+name, metric.get("value").text)
-			}
-		}
-	}
-	g.from = file
-	section := ""
-	for line := range strings.Lines(body) {
-		line = strings.TrimSpace(line)
-		if heading := strings.TrimLeft(line, "#"); heading != line {
-			section = strings.ToLower(strings.TrimSpace(heading))
-			continue
-		}
-		item, ok := strings.CutPrefix(line, "- ")
-		if !ok {
-			continue
-		}
-		switch section {
-		case "training hyperparameters", "hyperparameters", "training parameters":
-			if key, value, ok := strings.Cut(item, ":"); ok {
-				g.add("hyper-parameter "+strings.TrimSpace(key), value)
-			}
-		case "framework versions":
-			g.add("framework", strings.Replace(item, ":", "", 1))
-		}
-	}
-}
-
-// configNames are the keys of config.json that tell something else than a hyper-parameter of the architecture.
-var configNames = map[string]string{
-	"license": "licence", "architectures": "architecture", "model_type": "architecture", "torch_dtype": "trained in", "dtype": "trained in",
-	"_name_or_path": "base model", "transformers_version": "framework", "_diffusers_version": "framework", "_class_name": "architecture",
-}
-
-// config takes a config.json: what it is, and the numbers it was built with.
-func (g *gathering) config(text []byte) {
-	g.object(text, "hyper-parameter ", func(key, value string) bool {
-		name, ok := configNames[key]
-		switch key {
-		case "transformers_version":
-			value = "transformers " + value
-		case "_diffusers_version":
-			value = "diffusers " + value
-		}
-		if ok {
-			g.add(name, value)
-		}
-		return ok
-	})
-}
-
-// object takes the members of a JSON object, each by first, else under prefix. Large inner objects are left out: they
-// are in the file.
-func (g *gathering) object(text []byte, prefix string, first func(key, value string) bool) {
-	var members map[string]json.RawMessage
-	if json.Unmarshal(text, &members) != nil {
-		return
-	}
-	keys := make([]string, 0, len(members))
-	for key := range members {
-		keys = append(keys, key)
-	}
-	sort.Strings(keys)
-	for _, key := range keys {
-		var short bytes.Buffer
-		if json.Compact(&short, members[key]) != nil || short.Len() > 300 {
-			continue
-		}
-		value := short.String()
-		var plain string
-		var list []string
-		switch {
-		case value == "null":
-			continue
-		case json.Unmarshal(members[key], &plain) == nil:
-			value = plain
-		case json.Unmarshal(members[key], &list) == nil:
-			value = strings.Join(list, ", ")
-		}
-		if first == nil || !first(key, value) {
-			g.add(prefix+key, value)
-		}
-	}
-}
-
-// requirements takes a requirements.txt.
-func (g *gathering) requirements(text []byte) {
-	for line := range strings.Lines(string(text)) {
-		line, _, _ = strings.Cut(line, " #")
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-			g.add("requirement", line)
-		}
-	}
 }

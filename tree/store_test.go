@@ -162,6 +162,7 @@ func onnxFile(t testing.TB, text string) []byte {
 			f := strings.Fields(line)
 			outs, rest, isNode := strings.Cut(line, " = ")
 			switch {
+			case line == "":
 			case line == "}":
 				return b
 			case line == "{":

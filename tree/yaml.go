@@ -5,7 +5,7 @@ import (
 )
 
 // This is the part of YAML that the front matter of model cards is written in: mappings and lists by indentation,
-// plain and quoted scalars, and lists in brackets. Text blocks are skipped, anchors and tags are text. What it does not
+// plain and quoted scalars, and lists in brackets. Text blocks and tags are skipped, anchors are text. What it does not
 // understand it leaves out: the card is shown, never obeyed.
 
 // value is a scalar, a list or a mapping.
@@ -49,15 +49,21 @@ func frontMatter(text string) (value, string) {
 	if !ok {
 		return value{}, text
 	}
+	return yamlDocument(matter), body
+}
+
+// yamlDocument is the mapping or list of a whole text.
+func yamlDocument(text string) value {
+	text = strings.ReplaceAll(strings.TrimPrefix(text, "\ufeff"), "\r\n", "\n")
 	p := &yaml{}
-	for line := range strings.SplitSeq(matter, "\n") {
+	for line := range strings.SplitSeq(text, "\n") {
 		bare := strings.TrimLeft(line, " ")
-		if bare == "" || strings.HasPrefix(bare, "#") {
+		if bare == "" || strings.HasPrefix(bare, "#") || bare == "---" || strings.HasPrefix(bare, "%YAML") {
 			continue
 		}
 		p.lines = append(p.lines, yamlLine{len(line) - len(bare), strings.TrimRight(bare, " \t")})
 	}
-	return p.block(0, 0), body
+	return p.block(0, 0)
 }
 
 type yamlLine struct {
@@ -170,6 +176,10 @@ func yamlKey(line string) (key, rest string, ok bool) {
 
 // yamlScalar is a scalar, or a list of them in brackets.
 func yamlScalar(s string) value {
+	if strings.HasPrefix(s, "!") { // a tag, which a program that trusts the text would obey
+		_, s, _ = strings.Cut(s, " ")
+		s = strings.TrimSpace(s)
+	}
 	if inner, ok := strings.CutPrefix(s, "["); ok && strings.HasSuffix(inner, "]") {
 		var v value
 		for part := range strings.SplitSeq(strings.TrimSuffix(inner, "]"), ",") {

@@ -38,6 +38,10 @@ type View struct {
 	// Left are the tensors that the view leaves out while it shows the others. nil: none beside the model's own Left.
 	Left func(m *model.Model) []model.Left
 
+	// Readers are the Python packages that read the view of a model, each as a line of a requirements.txt says it: a
+	// name and the least version, numpy>=1.20.
+	Readers func(m *model.Model) []string
+
 	// Loses and Needs are what people should know before they choose the view: a clause each.
 	Loses, Needs []string
 }
@@ -49,27 +53,33 @@ type Output = model.Output
 var Table = []View{
 	{
 		Name: "safetensors", Precisions: safetensors.Precisions, Further: safetensors.Merged, More: safetensors.More, Plan: safetensors.Plan,
-		Loses: []string{"fp16 and bf16 round what is stored wider", "fp16 makes infinities of what is beyond 65504"},
-		Needs: []string{"no tensor of complex128"},
+		Readers: packages("safetensors>=0.4.0", "torch>=2.1"), // float8 since then
+		Loses:   []string{"fp16 and bf16 round what is stored wider", "fp16 makes infinities of what is beyond 65504"},
+		Needs:   []string{"no tensor of complex128"},
 	},
 	{
-		Name: "onnx", From: []string{"onnx"}, Precisions: onnx.Precisions, Plan: onnx.Plan,
+		Name: "onnx", From: []string{"onnx"}, Precisions: onnx.Precisions, Plan: onnx.Plan, Readers: onnx.Readers,
 		Loses: []string{"fp16 and bf16 round float32, fp16 within ONNX Runtime's limits of 5.96e-8 and 65504"},
 		Needs: []string{"for bf16, operators that take bfloat16"},
 	},
 	{
-		Name: "gguf", From: []string{"gguf"}, Precisions: gguf.Precisions, More: gguf.More, Asked: gguf.Asked, Plan: gguf.Plan,
+		Name: "gguf", From: []string{"gguf"}, Precisions: gguf.Precisions, More: gguf.More, Asked: gguf.Asked, Plan: gguf.Plan, Readers: packages("gguf>=0.10.0"),
 		Loses: []string{"types of blocks round to their grids", "of what is stored in blocks already, other blocks are made of rounded values"},
 		Needs: []string{"for Q2_K_S an importance matrix beside the model"},
 	},
 	{
-		Name: "npy", Plan: npy.Plan, Left: npy.Left,
+		Name: "npy", Plan: npy.Plan, Left: npy.Left, Readers: packages("numpy>=1.20"),
 		Loses: []string{"metadata", "types of less than 8 bits; bfloat16 and float8 become float32"},
 	},
 	{
-		Name: "tensors", Plan: tensors.Plan, Left: tensors.Left,
+		Name: "tensors", Plan: tensors.Plan, Left: tensors.Left, Readers: packages("numpy>=1.20"),
 		Loses: []string{"metadata"},
 	},
+}
+
+// packages are Readers that do not depend on the model.
+func packages(list ...string) func(*model.Model) []string {
+	return func(*model.Model) []string { return list }
 }
 
 // PrecisionsOf are the precisions of the view that a model has, in order of listing; [""] of a view without any.

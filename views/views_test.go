@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -568,5 +569,22 @@ func TestMatrix(t *testing.T) {
 	}
 	if cells["safetensors onnx"] || len(cells) != want { // weights make no graph
 		t.Errorf("%d cells, want %d", len(cells), want)
+	}
+}
+
+// TestReaders: every view says what reads it, as pip reads it.
+func TestReaders(t *testing.T) {
+	line := regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*(>=\d+(\.\d+)*)?$`)
+	m := &model.Model{Graph: &model.Graph{IRVersion: 8, Opsets: []model.Opset{{Version: 17}}}}
+	for _, v := range Table {
+		if v.Readers == nil {
+			t.Errorf("view %s says nothing of what reads it: give its line of the table Readers", v.Name)
+			continue
+		}
+		for _, p := range v.Readers(m) {
+			if !line.MatchString(p) {
+				t.Errorf("view %s: %q is no line of a requirements.txt", v.Name, p)
+			}
+		}
 	}
 }

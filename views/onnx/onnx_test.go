@@ -178,3 +178,15 @@ func TestAbsent(t *testing.T) {
 		}
 	}
 }
+
+func TestReaders(t *testing.T) {
+	for _, c := range []struct {
+		opset, ir int64
+		want      string
+	}{{9, 4, "1.12"}, {17, 8, "1.12"}, {18, 8, "1.14"}, {17, 9, "1.15"}, {17, 10, "1.18"}, {21, 8, "1.18"}, {22, 10, "1.21"}, {99, 99, "1.24"}} {
+		m := &model.Model{Graph: &model.Graph{IRVersion: c.ir, Opsets: []model.Opset{{Domain: "ai.onnx", Version: c.opset}}}}
+		if got := Readers(m); len(got) != 1 || got[0] != "onnxruntime>="+c.want {
+			t.Errorf("opset %d, IR %d: %v, want %s", c.opset, c.ir, got, c.want)
+		}
+	}
+}
