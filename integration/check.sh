@@ -13,4 +13,5 @@ mkdir -p bin/tools
 bin/tools/staticcheck ./...
 bin/tools/govulncheck ./...
 go mod tidy -diff
-if [ -x codecs/quant/_asm/check.sh ]; then codecs/quant/_asm/check.sh; fi
+codecs/quant/_asm/check.sh
+codecs/ggml/_asm/check.sh

@@ -68,7 +68,7 @@ func TestTypesAreLlamaCpp(t *testing.T) {
 func TestQuantizeIsLlamaCpp(t *testing.T) {
 	p := startPeer(t)
 	const row = 1024
-	for typ := range reference.plain {
+	for typ := range active.plain {
 		for i, s := range spreads {
 			r := rand.New(rand.NewPCG(uint64(i), uint64(typ)))
 			x := make([]float32, 4*row)
@@ -147,7 +147,7 @@ func compareBlocks(t *testing.T, what string, typ Type, want, got []byte, x []fl
 // TestDequantizeIsLlamaCpp: any bytes mean what llama.cpp reads in them.
 func TestDequantizeIsLlamaCpp(t *testing.T) {
 	p := startPeer(t)
-	for typ := range reference.widen {
+	for typ := range active.widen {
 		if typ == Q8_1 { // which llama.cpp does not read
 			continue
 		}

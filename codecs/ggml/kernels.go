@@ -24,16 +24,14 @@ type kernels struct {
 	widen       map[Type]widenKernel
 }
 
-// reference is in pure Go: the measure of all others.
+// reference is in pure Go: the measure of all others. The K-quants come from a table of their own.
 var reference = kernels{
 	finite: finite,
 	plain: map[Type]plainKernel{
 		Q4_0: quantizeQ4_0, Q4_1: quantizeQ4_1, Q5_0: quantizeQ5_0, Q5_1: quantizeQ5_1, Q8_0: quantizeQ8_0,
-		Q2_K: quantizeQ2_K, Q3_K: quantizeQ3_K, Q4_K: quantizeQ4_K, Q5_K: quantizeQ5_K, Q6_K: quantizeQ6_K,
 		IQ4_NL: quantizeIQ4_NL, IQ4_XS: quantizeIQ4_XS, MXFP4: quantizeMXFP4, TQ1_0: quantizeTQ1_0, TQ2_0: quantizeTQ2_0,
 	},
 	weighted: map[Type]weightedKernel{
-		Q2_K: quantizeWeightedQ2_K, Q3_K: quantizeWeightedQ3_K, Q4_K: quantizeWeightedQ4_K, Q5_K: quantizeWeightedQ5_K, Q6_K: quantizeWeightedQ6_K,
 		IQ4_NL: quantizeWeightedIQ4_NL, IQ4_XS: quantizeWeightedIQ4_XS,
 	},
 	weightedRow: map[Type]weightedRowKernel{
@@ -41,7 +39,7 @@ var reference = kernels{
 	},
 	widen: map[Type]widenKernel{
 		Q4_0: widenQ4_0, Q4_1: widenQ4_1, Q5_0: widenQ5_0, Q5_1: widenQ5_1, Q8_0: widenQ8_0, Q8_1: widenQ8_1,
-		Q2_K: widenQ2_K, Q3_K: widenQ3_K, Q4_K: widenQ4_K, Q5_K: widenQ5_K, Q6_K: widenQ6_K, Q8_K: widenQ8_K,
+		Q8_K:  widenQ8_K,
 		IQ1_S: widenIQ1_S, IQ1_M: widenIQ1_M, IQ2_XXS: widenIQ2_XXS, IQ2_XS: widenIQ2_XS, IQ2_S: widenIQ2_S, IQ3_XXS: widenIQ3_XXS, IQ3_S: widenIQ3_S,
 		IQ4_NL: widenIQ4_NL, IQ4_XS: widenIQ4_XS, MXFP4: widenMXFP4, NVFP4: widenNVFP4,
 		TQ1_0: widenTQ1_0, TQ2_0: widenTQ2_0, Q1_0: widenQ1_0, Q2_0: widenQ2_0,
@@ -51,11 +49,15 @@ var reference = kernels{
 // active are the kernels in use.
 var active = kernelsOf(quant.Active())
 
-// kernelsOf are the kernels of a tier: the reference, and above it what the architecture has.
+// kernelsOf are the kernels of a tier: the reference, and in its place what the architecture has.
 func kernelsOf(t quant.Tier) *kernels {
-	k := kernels{reference.finite, maps.Clone(reference.plain), maps.Clone(reference.weighted), maps.Clone(reference.weightedRow), maps.Clone(reference.widen)}
+	r := &reference
+	k := &kernels{r.finite, maps.Clone(r.plain), maps.Clone(r.weighted), maps.Clone(r.weightedRow), maps.Clone(r.widen)}
+	for _, q := range kquants {
+		k.plain[q.typ], k.weighted[q.typ], k.widen[q.typ] = q.quantize, q.quantizeWeighted, q.widen
+	}
 	k.improve(t)
-	return &k
+	return k
 }
 
 // An architecture file provides:

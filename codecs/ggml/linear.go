@@ -1,5 +1,7 @@
 package ggml
 
+import "math"
+
 // The types with one scale to 32 elements: an element is d·q or d·q + m.
 //
 //	Q4_0  d float16, q-8 in 4 bits                      Q4_1  d, m float16, q in 4 bits
@@ -215,6 +217,16 @@ func widenQ8_1(dst []float32, src []byte) {
 		d := single(le.Uint16(src))
 		for j, q := range src[4:36] {
 			dst[j] = float32(int8(q)) * d
+		}
+	}
+}
+
+// widenQ8_K reads 256 elements d·q, d float32 and q in 8 bits, and behind them sums as in Q8_1.
+func widenQ8_K(dst []float32, src []byte) {
+	for ; len(dst) > 0; dst, src = dst[super:], src[292:] {
+		d := math.Float32frombits(le.Uint32(src))
+		for i, q := range src[4:260] {
+			dst[i] = d * float32(int8(q))
 		}
 	}
 }

@@ -213,12 +213,16 @@ func widenIQ4_NL(dst []float32, src []byte) {
 
 func widenIQ4_XS(dst []float32, src []byte) {
 	for ; len(dst) > 0; dst, src = dst[super:], src[136:] {
-		d, high := single(le.Uint16(src)), le.Uint16(src[2:])
 		for j := range 8 {
-			s := int32(src[4+j/2]>>(j%2*4)&15) | int32(high>>(2*j)&3)<<4
-			widen4(dst[32*j:32*j+32], src[8+16*j:24+16*j], float32(d*float32(s-32)), &valuesIQ4)
+			widen4(dst[32*j:32*j+32], src[8+16*j:24+16*j], scaleIQ4XS(src, j), &valuesIQ4)
 		}
 	}
+}
+
+// scaleIQ4XS is the scale of group j of a super-block.
+func scaleIQ4XS(block []byte, j int) float32 {
+	s := int32(block[4+j/2]>>(j%2*4)&15) | int32(le.Uint16(block[2:])>>(2*j)&3)<<4
+	return float32(single(le.Uint16(block)) * float32(s-32))
 }
 
 func widenMXFP4(dst []float32, src []byte) {

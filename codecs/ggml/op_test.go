@@ -53,15 +53,15 @@ func TestDigests(t *testing.T) {
 	}
 	var lines []line
 	for _, typ := range Types() {
-		if _, ok := reference.plain[typ]; ok {
+		if _, ok := active.plain[typ]; ok {
 			lines = append(lines, line{"quantize/" + typ.String(), func(k *kernels) (layout.Op, bool) { return k.quantize(typ, model.F32) },
 				[][]byte{bytesOf(x)}, func(p *peer) []byte { _, b := p.quantize(typ, row, x, nil); return b }})
 		}
-		if _, ok := reference.quantizeWeighted(typ, model.F32, row); ok {
+		if _, ok := active.quantizeWeighted(typ, model.F32, row); ok {
 			lines = append(lines, line{"weighted/" + typ.String(), func(k *kernels) (layout.Op, bool) { return k.quantizeWeighted(typ, model.F32, row) },
 				[][]byte{bytesOf(x), bytes.Repeat(bytesOf(w), rows)}, func(p *peer) []byte { _, b := p.quantize(typ, row, x, w); return b }})
 		}
-		if _, ok := reference.widen[typ]; ok && typ != Q8_1 {
+		if _, ok := active.widen[typ]; ok && typ != Q8_1 {
 			blocks := make([]byte, 600*typ.Block().Bytes)
 			r := rand.NewPCG(3, uint64(typ))
 			for i := range blocks {

@@ -3,6 +3,18 @@ package ggml
 // least is the magnitude below which a group of elements counts as zeros.
 const least = 1e-15
 
+// numeratorsOf are those of the inverse scales that searchScale tries, the denominator of which is the element of largest
+// magnitude.
+func numeratorsOf(steps int32) []float32 {
+	list := []float32{float32(-steps)}
+	for step := -9; step <= 9; step++ {
+		if step != 0 {
+			list = append(list, -(float32(steps) + float32(0.1*float32(step))))
+		}
+	}
+	return list
+}
+
 // searchScale finds a scale d for levels -steps to steps-1 such that d·level is near x, by least squares of weight w.
 // It tries the scale that puts the element of largest magnitude at -steps, and eighteen near it. Levels are stored with
 // steps added, so that none is negative; those of zeros are stored as 0.
@@ -33,11 +45,8 @@ func searchScale(q []uint8, steps int32, x, w []float32) float32 {
 		scale = sumLX / sumL2
 	}
 	best := float32(scale * sumLX)
-	for step := -9; step <= 9; step++ {
-		if step == 0 {
-			continue
-		}
-		inverse = -(float32(steps) + float32(0.1*float32(step))) / value
+	for _, numerator := range numeratorsOf(steps)[1:] {
+		inverse = numerator / value
 		sumLX, sumL2 = fit()
 		if sumL2 > 0 && float32(sumLX*sumLX) > float32(best*sumL2) {
 			level()
@@ -106,6 +115,15 @@ type grid struct {
 	linear      bool // the error is the sum of magnitudes, and not of squares
 }
 
+// numerators are those of the inverse scales, the denominator of which is the range.
+func (g grid) numerators(steps int32) []float32 {
+	list := make([]float32, g.tries+1)
+	for try := range list {
+		list[try] = g.first + float32(g.step*float32(try)) + float32(steps)
+	}
+	return list
+}
+
 // weightedGrid is that of every type where there are importances.
 var weightedGrid = grid{first: -0.9, step: 0.05, tries: 36}
 
@@ -152,8 +170,8 @@ func searchAffine(q []uint8, steps int32, x, w []float32, g grid) (scale, offset
 		q[i] = uint8(clamp(nearest(float32(inverse*(v-lo))), 0, steps))
 	}
 	best := miss(q, scale, lo)
-	for try := range g.tries + 1 {
-		inverse = (g.first + float32(g.step*float32(try)) + float32(steps)) / (hi - lo)
+	for _, numerator := range g.numerators(steps) {
+		inverse = numerator / (hi - lo)
 		var sumL, sumL2, sumLX float32
 		for i, v := range x {
 			l := clamp(nearest(float32(inverse*(v-lo))), 0, steps)

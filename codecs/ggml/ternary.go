@@ -52,9 +52,6 @@ func quantizeTQ2_0(dst []byte, x []float32) {
 	for ; len(x) > 0; dst, x = dst[66:], x[super:] {
 		var q [super]uint8
 		ternary(&q, dst[64:66], x)
-		for i := range q {
-			q[i] &= 3
-		}
 		pack2(dst[:64], &q)
 	}
 }
@@ -80,8 +77,10 @@ func widenTQ1_0(dst []float32, src []byte) {
 func widenTQ2_0(dst []float32, src []byte) {
 	for ; len(dst) > 0; dst, src = dst[super:], src[66:] {
 		d := single(le.Uint16(src[64:]))
-		for i := range super {
-			dst[i] = float32(int32(bits2(src[:64], i))-1) * d
+		var q [super]uint8
+		unpack2(&q, src[:64])
+		for i, l := range q {
+			dst[i] = float32(int32(l)-1) * d
 		}
 	}
 }

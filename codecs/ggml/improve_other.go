@@ -1,3 +1,5 @@
+//go:build !amd64
+
 package ggml
 
 import "github.com/isomerfs/isomerfs/codecs/quant"
