@@ -12,8 +12,9 @@ import (
 type Style uint8
 
 const (
-	// Torch is as torch.save writes: no dates, and the zip64 end record always there. Small members have no zip64
-	// fields.
+	// Torch is as torch.save writes, to the byte, as its readers compute where members lie: no dates, zip64 fields in
+	// local headers too but only where something passes 32 bits, no data descriptor behind what is empty, and the zip64
+	// end record always there.
 	Torch Style = iota
 
 	// NumPy is as numpy.savez writes: dated 1980-01-01, for the owner to read and write, zip64 fields in each local
@@ -94,11 +95,17 @@ func (w *writer) member(e *Entry) error {
 	if w.style == NumPy && ascii(e.Name) {
 		flags &^= inUTF8
 	}
+	if w.style == Torch && size == 0 {
+		flags &^= streamed
+	}
 	var extra []byte
 	given := uint32(0) // the sizes, which the descriptor has
-	if large || w.style == NumPy {
+	switch {
+	case w.style == Torch:
+		extra = zip64Of(large, far, size, 0, start) // torch.save writes it before it knows how many bytes it packs
+	case large || w.style == NumPy:
 		given = escape32
-		extra = appendAll(extra, uint16(zip64Extra), uint16(16), uint64(0), uint64(0))
+		extra = zip64Of(true, false, 0, 0, 0)
 	}
 	if e.Align > 1 {
 		end := start + localSize + int64(len(e.Name)) + int64(len(extra)) + 4
@@ -111,26 +118,23 @@ func (w *writer) member(e *Entry) error {
 	local = append(append(local, e.Name...), extra...)
 	w.add(&w.files, &w.off, layout.Bytes(local))
 	w.add(&w.files, &w.off, e.Data)
-	w.add(&w.files, &w.off, layout.Bytes([]byte(descriptorSignature)))
-	w.add(&w.files, &w.off, sum)
-	if given == escape32 {
-		w.add(&w.files, &w.off, layout.Bytes(appendAll(nil, uint64(size), uint64(size))))
-	} else {
-		w.add(&w.files, &w.off, layout.Bytes(appendAll(nil, uint32(size), uint32(size))))
+	if flags&streamed != 0 {
+		w.add(&w.files, &w.off, layout.Bytes([]byte(descriptorSignature)))
+		w.add(&w.files, &w.off, sum)
+		if given == escape32 || w.style == Torch && (large || far) {
+			w.add(&w.files, &w.off, layout.Bytes(appendAll(nil, uint64(size), uint64(size))))
+		} else {
+			w.add(&w.files, &w.off, layout.Bytes(appendAll(nil, uint32(size), uint32(size))))
+		}
 	}
 
-	extra = nil
+	extra = zip64Of(large, far, size, size, start)
 	sizes, offset := uint32(size), uint32(start)
 	if large {
 		sizes = escape32
-		extra = appendAll(extra, uint64(size), uint64(size))
 	}
 	if far {
 		offset = escape32
-		extra = appendAll(extra, uint64(start))
-	}
-	if len(extra) > 0 {
-		extra = append(appendAll(nil, uint16(zip64Extra), uint16(len(extra))), extra...)
 	}
 	const ownersFile = 0o600 << 16
 	attributes := uint32(0)
@@ -147,6 +151,22 @@ func (w *writer) member(e *Entry) error {
 		return fault.New(fault.Overflow, "the archive would be larger than fits 63 bits")
 	}
 	return nil
+}
+
+// zip64Of is the extra field that has the sizes of a large member and the place of one that lies far into the archive;
+// nothing of any other.
+func zip64Of(large, far bool, size, packed, start int64) []byte {
+	if !large && !far {
+		return nil
+	}
+	var field []byte
+	if large {
+		field = appendAll(field, uint64(size), uint64(packed))
+	}
+	if far {
+		field = appendAll(field, uint64(start))
+	}
+	return append(appendAll(nil, uint16(zip64Extra), uint16(len(field))), field...)
 }
 
 // crcOf is the CRC-32 of a file, as a Fold where its bytes are not known.
