@@ -190,7 +190,7 @@ func grains(f *layout.File, off int64, s span) span {
 // request starts the computation of what is missing of lo to hi, in pieces, as far as there is a turn for it, with
 // e.mu held.
 func (e *Entry) request(lo, hi, piece int64) error {
-	for at, ok := e.missing(lo, hi); ok && len(e.flights) < e.turns.most(e); at, ok = e.missing(at, hi) {
+	for at, ok := e.missing(lo, hi); ok && e.computing() < e.turns.most(e); at, ok = e.missing(at, hi) {
 		from := at / pieceAlign * pieceAlign
 		to := min(roundUp(hi, pieceAlign), from+piece)
 		switch {
@@ -220,6 +220,9 @@ func (t *turns) most(e *Entry) int {
 	return 2 * e.c.gate.width
 }
 
+// computing is the number of flights that take a turn, with e.mu held.
+func (e *Entry) computing() int { return len(e.flights) - e.reaching }
+
 // wait is for a turn, with e.mu held, which it gives up meanwhile.
 func (t *turns) wait(ctx context.Context, e *Entry) error {
 	ready := make(chan struct{})
@@ -244,7 +247,7 @@ func (t *turns) wait(ctx context.Context, e *Entry) error {
 // next lets one reader go on if there is a turn, with e.mu held. Who had one calls it when it was used, or was not
 // needed.
 func (t *turns) next(e *Entry) {
-	if len(t.queue) > 0 && len(e.flights) < t.most(e) {
+	if len(t.queue) > 0 && e.computing() < t.most(e) {
 		close(t.queue[0])
 		t.queue = slices.Delete(t.queue, 0, 1)
 	}
@@ -261,7 +264,7 @@ func (e *Entry) pump() {
 	if e.slow {
 		width = 1
 	}
-	for e.ahead < width && len(e.flights) <= width { // one more may be on its way to the disk
+	for e.ahead < width && e.computing() <= width { // one more may be on its way to the disk
 		s, ok := e.next(piece, kept)
 		if !ok || e.launch(s.lo, s.hi, true).err != nil {
 			break

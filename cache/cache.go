@@ -313,7 +313,7 @@ func (c *Cache) settle(e *Entry) {
 
 // busy reports whether the entry computes, waits for its turn to be filled, or is being sealed, with e.mu held.
 func (e *Entry) busy() bool {
-	return len(e.flights) > 0 || e.slot != noSlot || e.part != nil && e.data != nil
+	return len(e.flights) > 0 || e.slot != noSlot || e.checking || e.part != nil && e.data != nil
 }
 
 // wake ends an entry's rest by closing what it holds, with c.mu held, and the mutex of `locked`.

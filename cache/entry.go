@@ -56,10 +56,12 @@ type Entry struct {
 	handed   bool      // the descriptor of data was given out: it stays open until nobody has the entry open
 	old      []*handle // such descriptors of files that were given up
 	part     *part     // what is being filled, or sealed
+	checking bool      // part is whole, and checksums of its sources are compared
 	have     ranges    // of part
 	flights  []*flight // being computed, each byte by one
 	recent   []*flight // computed, and in memory alone
 	ahead    int       // flights that nobody waits for
+	reaching int       // flights that wait for others: see reach
 	reading  readers
 	turns    turns
 	body     bool  // more than the head was asked for: worth a part

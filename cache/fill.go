@@ -3,9 +3,11 @@ package cache
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"time"
 
 	"github.com/isomerfs/isomerfs/fault"
+	"github.com/isomerfs/isomerfs/layout"
 )
 
 // wholeAtOpen is the size up to which a view is filled when it is opened: so even its first mapping is the kernel's.
@@ -40,7 +42,7 @@ func (e *Entry) Prepare(ctx context.Context) error {
 		if err == nil && e.data == nil {
 			err = e.request(0, e.size, segment)
 		}
-		done, changed := e.data != nil, e.change()
+		done, changed := e.data != nil || e.have.total == e.size, e.change()
 		e.mu.Unlock()
 		if done || err != nil {
 			return err
@@ -216,9 +218,49 @@ func (e *Entry) unwritable(err error) {
 	e.dropPart()
 }
 
-// finish is called with e.mu held when every byte is on the disk. Readers have the whole file from now on; it is
-// sealed behind them.
+// finish is called with e.mu held when every byte is on the disk. What checksums its sources state is compared first,
+// as far as that was not done while they were read.
 func (e *Entry) finish() {
+	file, p := e.file, e.part
+	if e.checking {
+		return
+	}
+	if file == nil || file.Unverified() == 0 {
+		e.complete()
+		return
+	}
+	e.checking = true
+	e.c.begin(func() {
+		err := e.c.verify(file)
+		e.mu.Lock()
+		e.checking = false
+		switch {
+		case e.part != p || e.data != nil:
+		case err == nil:
+			e.complete()
+		default:
+			e.fail(err)
+			e.dropPart()
+		}
+		e.mu.Unlock()
+		e.c.settle(e)
+	})
+}
+
+// verify is File.Verify, as compute is ReadAt.
+func (c *Cache) verify(file *layout.File) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			c.log.Error("a check of checksums panicked", "panic", r, "stack", string(debug.Stack()))
+			err = fault.New(fault.Unknown, "a check of checksums broke down: %v", r)
+		}
+	}()
+	return file.Verify(c.ctx)
+}
+
+// complete is called with e.mu held when every byte is on the disk and right. Readers have the whole file from now on;
+// it is sealed behind them.
+func (e *Entry) complete() {
 	e.data = e.part.h.hold()
 	e.giveSlot()
 	e.reading = readers{}

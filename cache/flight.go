@@ -68,6 +68,7 @@ func (fl *flight) run(file *layout.File) {
 	e.mu.Lock()
 	slow := e.slow
 	e.mu.Unlock()
+	e.reach(file, fl)
 	var err error
 	if !slow {
 		err = c.gate.take(c.ctx, fl.ticket, e.late)
@@ -115,6 +116,47 @@ func (fl *flight) run(file *layout.File) {
 	c.settle(e)
 }
 
+// reach has the bytes computed first that Folds among the flight's go over: so they are kept, and pass these by. A flight
+// waits for bytes before its own alone, so that no two wait for each other, and takes no turn meanwhile.
+func (e *Entry) reach(file *layout.File, fl *flight) {
+	lo, hi := file.Needs(fl.lo, fl.hi)
+	if lo >= hi {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.reaching++
+	e.turns.next(e)
+	defer func() { e.reaching-- }()
+	for last := int64(-1); lo < hi && lo != last && e.refusal() == nil && e.keeps(); {
+		if e.request(lo, hi, segment) != nil {
+			return
+		}
+		next := e.flying(lo)
+		if next == nil {
+			if at, ok := e.missing(lo, hi); !ok || at != lo { // it passed by another: the Folds compute it for themselves
+				return
+			}
+			if e.turns.wait(e.c.ctx, e) != nil {
+				return
+			}
+			e.turns.next(e) // after the request that this round makes
+			continue
+		}
+		next.hurry()
+		next.hold()
+		e.mu.Unlock()
+		err := next.wait(e.c.ctx)
+		next.release()
+		last = lo
+		lo, hi = file.Needs(fl.lo, fl.hi)
+		e.mu.Lock()
+		if err != nil {
+			return
+		}
+	}
+}
+
 // late is called when a computation was given up on: the source is slow.
 func (e *Entry) late() {
 	e.mu.Lock()
@@ -124,6 +166,8 @@ func (e *Entry) late() {
 }
 
 // compute fills p with a file's bytes from off, all or nothing. A computation that panics is an error of its file alone.
+// Nothing of a file that is filled when it is opened is given before the checksums of its sources were compared; of a
+// larger one they are as the bytes pass by, and the rest before it is whole.
 func (c *Cache) compute(ctx context.Context, file *layout.File, p []byte, off int64) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -131,6 +175,11 @@ func (c *Cache) compute(ctx context.Context, file *layout.File, p []byte, off in
 			err = fault.At(fault.Unknown, off, "the computation of %d bytes broke down: %v", len(p), r)
 		}
 	}()
+	if file.Size() <= wholeAtOpen && file.Unverified() <= wholeAtOpen {
+		if err := file.Verify(ctx); err != nil {
+			return err
+		}
+	}
 	n, err := file.ReadAt(ctx, c, p, off)
 	if n == len(p) && (err == nil || err == io.EOF) {
 		return nil

@@ -63,8 +63,8 @@ func bare(s Source) Source {
 	return s
 }
 
-// summedLeast is the size of a read below which it is not worth remembering that it was made, unless it is of a whole
-// run.
+// summedLeast is the size of a read below which it is not worth remembering that it was made, but at either end of a
+// run, where two reads in order may meet.
 const summedLeast = 4 << 10
 
 func (s *summed) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
@@ -76,7 +76,7 @@ func (s *summed) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	for i := s.first(off); i < len(s.sums) && s.sums[i].Off < hi; i++ {
 		sum, t := &s.sums[i], s.run(i)
 		from, to := max(off, sum.Off), min(hi, sum.Off+sum.Len)
-		if to-from >= summedLeast || to-from == sum.Len {
+		if to-from >= summedLeast || from == sum.Off || to == sum.Off+sum.Len {
 			for _, c := range t.claim(from-sum.Off, to-sum.Off) {
 				t.settle(c, t.by.Reduce(p[sum.Off+c.lo-off:sum.Off+c.hi-off]))
 			}

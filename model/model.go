@@ -3,7 +3,11 @@
 // A Tensor's bytes are a layout.File, so a model costs what its header costs: nothing here reads or holds weights.
 package model
 
-import "github.com/isomerfs/isomerfs/layout"
+import (
+	"context"
+
+	"github.com/isomerfs/isomerfs/layout"
+)
 
 // Tensor is a named array: row-major, little-endian, without gaps.
 type Tensor struct {
@@ -54,6 +58,10 @@ type Model struct {
 	// view takes that needs more than weights, a configuration or a tokenizer. nil and "" where nobody said.
 	Beside layout.Files
 	Name   string
+
+	// Verify reads all of the files that they state checksums of, and compares them; nil where they state none. What
+	// Data gives is compared as it is read: see layout.Summed.
+	Verify func(ctx context.Context) error
 
 	// Source is the stored file when the model is one file, so that a view that changes nothing can be that file.
 	Source layout.Source

@@ -6,10 +6,12 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/isomerfs/isomerfs/fault"
 	"github.com/isomerfs/isomerfs/layout"
+	"github.com/isomerfs/isomerfs/model"
 	"github.com/isomerfs/isomerfs/store"
 )
 
@@ -122,13 +124,38 @@ func (t *Tree) verifyOne(ctx context.Context, v *version, name string, report fu
 	case err != nil:
 		report(v.finding(v.blamed(name, err), checkStructure, err, ""))
 	default:
-		report(v.finding(name, checkStructure, nil, fmt.Sprintf("%s, %d tensors", t.formats[order].Name, len(m.Tensors))))
+		err := checksums(ctx, m)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		at := name
+		if err != nil {
+			at = v.blamed(name, err)
+		}
+		report(v.finding(at, checkStructure, err, found(t.formats[order].Name, m)))
 	}
 	recorded := v.digests(ctx)
 	if err := recorded.wrong[name]; err != nil {
 		report(v.finding(name, checkDigest, err, ""))
 	}
 	return v.verifyDigest(ctx, f, recorded, report)
+}
+
+// checksums compares what a model's files state of their own bytes with these.
+func checksums(ctx context.Context, m *model.Model) error {
+	if m.Verify == nil {
+		return nil
+	}
+	return fault.In(m.File, m.Verify(ctx))
+}
+
+// found says what a sound model is.
+func found(format string, m *model.Model) string {
+	text := fmt.Sprintf("%s, %d tensors", format, len(m.Tensors))
+	if m.Verify != nil {
+		text += ", checksums match"
+	}
+	return text
 }
 
 // blamed is the stored file that a fault found with another names: a broken shard of an index.
@@ -150,12 +177,27 @@ func (c *contents) verify(ctx context.Context, want func(string) bool, whole boo
 				}
 				continue
 			}
+			var wrong error
+			var blamed string
+			if slices.ContainsFunc(x.model.Files, want) {
+				if wrong = checksums(ctx, x.model); wrong != nil {
+					blamed = v.blamed(x.file, wrong)
+				}
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+			}
 			for _, name := range x.model.Files {
-				detail := fmt.Sprintf("%s, %d tensors", x.format.Name, len(x.model.Tensors))
+				detail := found(x.format.Name, x.model)
 				if name != x.file {
 					detail = "of " + x.file
 				}
-				structure[name] = append(structure[name], v.finding(name, checkStructure, nil, detail))
+				if name != blamed {
+					structure[name] = append(structure[name], v.finding(name, checkStructure, nil, detail))
+				}
+			}
+			if wrong != nil {
+				structure[blamed] = append(structure[blamed], v.finding(blamed, checkStructure, wrong, ""))
 			}
 		}
 	}

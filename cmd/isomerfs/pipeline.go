@@ -57,7 +57,7 @@ func write(ctx context.Context, f output, ws layout.Workspace, to *os.File, bar 
 		return copyFile(ctx, opener, to, f, bar)
 	}
 	all := &pieces{file: f.file, len: piece}
-	group, ctx := errgroup.WithContext(ctx)
+	group, working := errgroup.WithContext(ctx)
 	for range runtime.GOMAXPROCS(0) {
 		group.Go(func() error {
 			for {
@@ -65,14 +65,17 @@ func write(ctx context.Context, f output, ws layout.Workspace, to *os.File, bar 
 				if !ok {
 					return nil
 				}
-				if err := f.file.Fill(ctx, ws, to, lo, hi); err != nil {
+				if err := f.file.Fill(working, ws, to, lo, hi); err != nil {
 					return err
 				}
 				bar.add(hi - lo)
 			}
 		})
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return f.file.Verify(ctx)
 }
 
 // copyFile copies a stored file by the kernel: where the file system can, without copying a byte.
@@ -101,8 +104,24 @@ func copyFile(ctx context.Context, from layout.Opener, to *os.File, f output, ba
 	return f.node.File.Check(ctx)
 }
 
+// checkedFirst is the size up to which nothing of a file is streamed before the checksums of what it comes from were
+// compared. Of larger ones they are while their bytes pass by, and what is left at the end.
+const checkedFirst = 32 << 20
+
 // stream converts a file to a writer that takes bytes in order alone. Memory is bounded by the pieces that wait.
 func stream(ctx context.Context, file *layout.File, ws layout.Workspace, to io.Writer, bar *progress) error {
+	if file.Size() <= checkedFirst && file.Unverified() <= checkedFirst {
+		if err := file.Verify(ctx); err != nil {
+			return err
+		}
+	}
+	if err := streamed(ctx, file, ws, to, bar); err != nil {
+		return err
+	}
+	return file.Verify(ctx)
+}
+
+func streamed(ctx context.Context, file *layout.File, ws layout.Workspace, to io.Writer, bar *progress) error {
 	type part struct {
 		lo, hi int64
 		bytes  *section
