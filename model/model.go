@@ -16,10 +16,6 @@ type Tensor struct {
 	Shape []int64 // outermost first; empty for a scalar
 	Data  *layout.File
 	Shard int // index in Model.Shards of the file that holds it; 0 where there are none
-
-	// Stored is how the file has the elements where DType is only what they mean, as in blocks of a quantized type; zero
-	// where they lie as DType says.
-	Stored Stored
 }
 
 // Stored is a type that is no DType, by its name, and the bytes that a tensor takes in it.
@@ -51,8 +47,9 @@ type Model struct {
 	// Quantization is how config.json says that tensors stand for others; nil where it says nothing.
 	Quantization *Quantization
 
-	// Dequantized says that some of Tensors are wider than what the file stores of them.
-	Dequantized bool
+	// Stored is, by name, how the file has the tensors whose DType is only what their elements mean: blocks of a
+	// quantized type. The others lie as their DType says.
+	Stored map[string]Stored
 
 	// Beside is every stored file of the version that the model is of, and Name what the store calls the model: what a
 	// view takes that needs more than weights, a configuration or a tokenizer. nil and "" where nobody said.

@@ -149,7 +149,7 @@ func (v *variant) quantized() bool {
 	if v.model == nil {
 		return false
 	}
-	if v.model.Quantization != nil || v.model.Dequantized {
+	if v.model.Quantization != nil || len(v.model.Stored) > 0 {
 		return true
 	}
 	return slices.ContainsFunc(v.model.Tensors, func(t model.Tensor) bool {

@@ -116,7 +116,7 @@ func (c *contents) read(ctx context.Context) []*variant {
 			continue
 		}
 		x := c.one(ctx, p.files[0], len(list))
-		if x.model != nil && !slices.Equal(x.model.Shards, p.files) {
+		if x.model != nil && (len(p.files) != p.of || !slices.Equal(x.model.Files, p.files)) {
 			x.model = nil
 			x.fault = fault.New(fault.Missing, "%d of %d shards are here, and nothing says how they belong together: %s is missing", len(p.files), p.of, p.index()).
 				Remedied("put %s beside them", p.index())

@@ -171,7 +171,7 @@ func (c *contents) show(s *Shown) error {
 
 func (s *Shown) add(name string, m *model.Model) {
 	for _, t := range m.Tensors {
-		s.tensor(name, &t, true)
+		s.tensor(name, m, &t)
 	}
 	s.metadata(m.Metadata)
 	if m.Graph != nil && m.Graph.Main != nil {
@@ -195,13 +195,10 @@ func (s *Shown) metadata(facts map[string]string) {
 	}
 }
 
-// tensor adds a tensor: as its file stores it, or as what it means.
-func (s *Shown) tensor(name string, t *model.Tensor, stored bool) {
-	info := TensorInfo{name, t.Name, t.DType.String(), slices.Concat([]int64{}, t.Shape), tensorSize(*t)}
-	if stored {
-		info.DType, info.NBytes = storedType(t)
-	}
-	s.Tensors = append(s.Tensors, info)
+// tensor adds a tensor as its model stores it.
+func (s *Shown) tensor(name string, m *model.Model, t *model.Tensor) {
+	dtype, size := storedType(m, t)
+	s.Tensors = append(s.Tensors, TensorInfo{name, t.Name, dtype, slices.Concat([]int64{}, t.Shape), size})
 }
 
 // show adds what is in files of a view: what each tensor's file is, or what the view's own header says. A view in a
@@ -212,7 +209,7 @@ func (f *format) show(ctx context.Context, s *Shown, files []made) {
 	for i := range files {
 		m := &files[i]
 		if t := m.out.Tensor; t != nil {
-			s.tensor(m.of.name, t, false)
+			s.tensor(m.of.name, &model.Model{}, t)
 			continue
 		}
 		if m.of == last { // it was read with its component's first file

@@ -26,7 +26,7 @@ type dtypeSum struct {
 func byDType(m *model.Model) []dtypeSum {
 	at := map[string]*dtypeSum{}
 	for _, t := range m.Tensors {
-		dtype, size := storedType(&t)
+		dtype, size := storedType(m, &t)
 		s := at[dtype]
 		if s == nil {
 			s = &dtypeSum{dtype: dtype}
@@ -53,10 +53,10 @@ func byDType(m *model.Model) []dtypeSum {
 	return list
 }
 
-// storedType is the type that a tensor is stored in, and the bytes it takes.
-func storedType(t *model.Tensor) (string, int64) {
-	if t.Stored.Type != "" {
-		return t.Stored.Type, t.Stored.Bytes
+// storedType is the type that a tensor of a model is stored in, and the bytes it takes.
+func storedType(m *model.Model, t *model.Tensor) (string, int64) {
+	if s, ok := m.Stored[t.Name]; ok {
+		return s.Type, s.Bytes
 	}
 	return t.DType.String(), tensorSize(*t)
 }
@@ -110,7 +110,7 @@ func summary(ctx context.Context, c *contents, _ bool) ([]byte, error) {
 		}
 		order := slices.Clone(x.model.Tensors)
 		size := func(i int) int64 {
-			_, n := storedType(&order[i])
+			_, n := storedType(x.model, &order[i])
 			return n
 		}
 		sort.SliceStable(order, func(i, j int) bool { return size(i) > size(j) })
@@ -120,7 +120,7 @@ func summary(ctx context.Context, c *contents, _ bool) ([]byte, error) {
 		}
 		w = tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
 		for _, t := range order {
-			dtype, size := storedType(&t)
+			dtype, size := storedType(x.model, &t)
 			fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", lineText(t.Name), dtype, shapeText(t.Shape), bytesText(size))
 		}
 		w.Flush()

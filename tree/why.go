@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/isomerfs/isomerfs/fault"
@@ -51,6 +52,10 @@ func (t *Tree) Why(ctx context.Context, p string) (Answer, error) {
 		}
 		if it, err := c.at(ctx, deepest.in.below); err == nil && it.folder != nil {
 			c.missing(ctx, it, name, &a)
+			if _, ok := it.folder.(top); ok {
+				rest, _ := strings.CutPrefix(a.Path, join(deepest.Path, name)+"/")
+				c.missingPrecision(name, rest, &a)
+			}
 		}
 	case nowhere:
 		a.Reason = deepest.Path + " is a file: nothing lies below it"
@@ -71,6 +76,27 @@ func missingName(dir *Node, p string) string {
 		return list[depth]
 	}
 	return base(p)
+}
+
+// missingPrecision says why a precision of a format that the version has not at all is missing, where that has a reason
+// of its own. below is the path below the format.
+func (c *contents) missingPrecision(format, below string, a *Answer) {
+	name, _, _ := strings.Cut(below, "/")
+	for _, f := range c.formats {
+		if f.view.Name != format || name == "" {
+			continue
+		}
+		canonical, ok := precisionName(name, slices.Concat(f.names, f.view.Asked))
+		if !ok {
+			return
+		}
+		if absent := f.plan(canonical).absent; len(absent) > 0 {
+			a.Reason, a.Remedy = fault.Reason(absent[0].cause), absent[0].cause.Remedy
+		}
+		if !slices.Contains(f.names, canonical) {
+			f.forget(canonical)
+		}
+	}
 }
 
 // missing says why a name is missing in a folder of the version, where more can be said than that it is.

@@ -35,7 +35,8 @@ const (
 var SplitKeys = []string{keySplitNo, keySplitCount, keySplitTensors}
 
 // Read reads a GGUF file, or all files of a model of which it is one. Every header is read and checked whole; no
-// tensor's bytes are touched.
+// tensor's bytes are touched. A model in several files has no Shards: where it was cut says nothing, no index names the
+// parts, and a view of it is one file.
 //
 // The tensors of plain types are the stored ones. Those in blocks are float32, which is computed when it is read.
 // The model's Wire is a *Content with the tensors as they are stored.
@@ -50,21 +51,14 @@ func Read(ctx context.Context, files layout.Files, name string) (*model.Model, e
 			return nil, err
 		}
 	}
-	m := &model.Model{Format: Format, File: parts[0].name, Metadata: map[string]string{}}
+	m := &model.Model{Format: Format, File: parts[0].name, Metadata: map[string]string{}, Stored: map[string]model.Stored{}}
 	content := &Content{KVs: parts[0].header.KVs}
+	for i := range content.KVs {
+		m.Metadata[content.KVs[i].Key] = content.KVs[i].Shown()
+	}
 	seen := map[string]int{}
 	for i, p := range parts {
 		m.Files, m.Sources = append(m.Files, p.name), append(m.Sources, p.src)
-		metadata := map[string]string{}
-		for j := range p.header.KVs {
-			metadata[p.header.KVs[j].Key] = p.header.KVs[j].Shown()
-		}
-		if len(parts) > 1 {
-			m.Shards, m.ShardMetadata = append(m.Shards, p.name), append(m.ShardMetadata, metadata)
-		}
-		if i == 0 {
-			m.Metadata = metadata
-		}
 		for j := range p.header.Entries {
 			e := &p.header.Entries[j]
 			if other, ok := seen[e.Name]; ok {
@@ -83,9 +77,10 @@ func Read(ctx context.Context, files layout.Files, name string) (*model.Model, e
 			} else if err != nil {
 				return nil, fault.In(p.name, err)
 			}
-			plain.Shard = i
 			m.Tensors = append(m.Tensors, plain)
-			m.Dequantized = m.Dequantized || stored.Type.DType() == model.Invalid
+			if stored.Type.DType() == model.Invalid {
+				m.Stored[plain.Name] = model.Stored{Type: stored.Type.String(), Bytes: stored.Data.Size()}
+			}
 		}
 	}
 	if len(parts) == 1 {
@@ -204,6 +199,6 @@ func (t Tensor) Plain() (model.Tensor, error) {
 		return plain, fault.New(fault.Unsupported, "%s is a type of intermediate results, and never that of stored weights", t.Type)
 	}
 	data, err := layout.New(layout.Coded{Op: op, Label: t.Name, In: []*layout.File{t.Data}})
-	plain.DType, plain.Data, plain.Stored = model.F32, data, model.Stored{Type: t.Type.String(), Bytes: t.Data.Size()}
+	plain.DType, plain.Data = model.F32, data
 	return plain, err
 }

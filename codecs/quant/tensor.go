@@ -26,7 +26,7 @@ func Tensor(t model.Tensor, to model.DType) (model.Tensor, error) {
 	if err != nil {
 		return t, err
 	}
-	t.DType, t.Data, t.Stored = to, data, model.Stored{}
+	t.DType, t.Data = to, data
 	return t, nil
 }
 

@@ -70,7 +70,7 @@ func Plan(m *model.Model, precision string) ([]model.Output, error) {
 	if err != nil {
 		return nil, fault.In(m.File, err)
 	}
-	if c.Source != nil && sameTypes(c, made) {
+	if c.Source != nil && x == nil && sameTypes(c, made) {
 		return []model.Output{{Path: fileName, File: layout.Stored(c.Source)}}, nil
 	}
 	file, err := made.File()
