@@ -1,9 +1,6 @@
 package pickle
 
-import (
-	"bytes"
-	"maps"
-)
+import "bytes"
 
 // Import is a name that a pickle would import if Python loaded it.
 type Import struct {
@@ -29,6 +26,7 @@ type Imports struct {
 	depth   int // of the pickle in pickles
 	nested  int // bytes of nested pickles gone through so far
 	met     map[bytesKey]bool
+	order   []bytesKey // of met
 }
 
 // List is what was found.
@@ -56,13 +54,23 @@ func (i *Imports) Worst() Verdict {
 	return worst
 }
 
-// clone is a copy that goes on by itself.
-func (i *Imports) clone() *Imports {
-	c := *i
-	c.Archives = append([]Bytes(nil), i.Archives...)
-	c.list = append([]Import(nil), i.list...)
-	c.at, c.met = maps.Clone(i.at), maps.Clone(i.met)
-	return &c
+// point is a state to go back to.
+type point struct{ archives, list, met, getattr, nested int }
+
+func (i *Imports) here() point {
+	return point{len(i.Archives), len(i.list), len(i.order), i.getattr, i.nested}
+}
+
+// back forgets what was noted since p.
+func (i *Imports) back(p point) {
+	for _, found := range i.list[p.list:] {
+		delete(i.at, spelling{found.Module, found.Name})
+	}
+	for _, key := range i.order[p.met:] {
+		delete(i.met, key)
+	}
+	i.Archives, i.list, i.order = i.Archives[:p.archives], i.list[:p.list], i.order[:p.met]
+	i.getattr, i.nested = p.getattr, p.nested
 }
 
 // add notes a global, at an offset of the file.
@@ -159,6 +167,7 @@ func (i *Imports) within(raw Bytes, off int64) {
 		i.met = map[bytesKey]bool{}
 	}
 	i.met[key] = true
+	i.order = append(i.order, key)
 	if i.nested += len(raw); i.depth >= deepest || i.nested > widest {
 		i.judged(Import{Module: "?", Name: "?", Verdict: Dangerous, Reason: "pickles within pickles, more or deeper than anyone needs", Off: off})
 		return
@@ -174,7 +183,7 @@ func (i *Imports) within(raw Bytes, off int64) {
 
 // Scan goes through the pickles that lie one behind the other at the beginning of data, as torch's files without a zip
 // hold them, notes what they would import, and returns how many there are and how many bytes they take. err says why
-// it did not go on, unless data is at its end; what was noted stands.
+// it did not go on, unless data is at its end; what was noted stands. base is where data lies in its file.
 func (i *Imports) Scan(data []byte, base int64) (pickles, n int, err error) {
 	return i.scan(data, base, false)
 }

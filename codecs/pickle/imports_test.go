@@ -157,3 +157,36 @@ func TestReadImports(t *testing.T) {
 		t.Errorf("%v: want truncated", err)
 	}
 }
+
+// TestScanFile: many pickles, small and large, are gone through as one.
+func TestScanFile(t *testing.T) {
+	var data strings.Builder
+	large := "\x80\x02(c__builtin__\ngetattr\ncm\nEnum\nX\x01\x00\x00\x00a\x86R" + strings.Repeat("X\x10\x00\x00\x000123456789abcdef", 10_000) + "t."
+	small := 0
+	for i := range 5 {
+		data.WriteString(large)
+		for range 20_000 * i {
+			data.WriteString("I42\n.")
+			small++
+		}
+	}
+	data.WriteString("cos\ngetcwd\n)R\xff")
+	for _, size := range []int64{1 << 20, int64(len(large))} {
+		var found Imports
+		pickles, next, err := found.ScanFile(strings.NewReader(data.String()), 0, int64(data.Len()), size)
+		if pickles != small+5 || next != int64(data.Len()-14) || fault.KindOf(err) != fault.Malformed {
+			t.Errorf("%d pickles of %d, up to %d, %v", pickles, small+5, next, err)
+		}
+		words := ""
+		for _, i := range found.List() {
+			words += fmt.Sprintf("%s.%s %v ", i.Module, i.Name, i.Verdict)
+		}
+		if want := "builtins.getattr opaque m.Enum opaque m.Enum.a opaque os.getcwd dangerous "; words != want {
+			t.Errorf("%s, want %s", words, want)
+		}
+	}
+	var found Imports
+	if pickles, next, err := found.ScanFile(strings.NewReader(data.String()), 0, int64(data.Len()), 1<<17); pickles != 0 || next != 0 || fault.KindOf(err) != fault.Limit {
+		t.Errorf("%d pickles, up to %d, %v", pickles, next, err)
+	}
+}

@@ -17,7 +17,6 @@ const window = 64 << 10
 // the pickle that are read with it are at most three times its own, and 64 KiB.
 func Read(file io.ReaderAt, off, end, limit int64, o Options) (v Value, next int64, err error) {
 	o.Base = off
-	found := o.Imports
 	room := min(limit, max(0, end-off))
 	var data []byte
 	for size := min(window, room); ; size = min(4*size, room) {
@@ -27,13 +26,11 @@ func Read(file io.ReaderAt, off, end, limit int64, o Options) (v Value, next int
 			return nil, 0, err
 		}
 		data = grown
-		if found != nil { // of each attempt anew, or the same would count twice
-			o.Imports = found.clone()
+		var before point
+		if o.Imports != nil {
+			before = o.Imports.here()
 		}
 		v, n, err := Decode(data, o)
-		if found != nil && (err == nil || fault.KindOf(err) != fault.Truncated || size == room) {
-			*found = *o.Imports
-		}
 		switch {
 		case err == nil:
 			return v, off + int64(n), nil
@@ -42,7 +39,46 @@ func Read(file io.ReaderAt, off, end, limit int64, o Options) (v Value, next int
 		case size == room:
 			return nil, 0, fault.At(fault.Limit, off, "a pickle of more than %d bytes", limit)
 		}
+		if o.Imports != nil { // the next attempt finds the same again
+			o.Imports.back(before)
+		}
 	}
+}
+
+// ScanFile is Scan of the pickles in bytes off to end of a file, of which none may be longer than limit; next is the
+// offset behind the last.
+func (i *Imports) ScanFile(file io.ReaderAt, off, end, limit int64) (pickles int, next int64, err error) {
+	size := int64(window)
+	for off < end {
+		data := make([]byte, min(size, end-off))
+		if err := readFull(file, data, off); err != nil {
+			return pickles, off, err
+		}
+		n := 0
+		for n < len(data) {
+			before := i.here()
+			_, used, err := Decode(data[n:], Options{Imports: i, Base: off + int64(n)})
+			if err == nil {
+				n += used
+				pickles++
+				continue
+			}
+			if fault.KindOf(err) != fault.Truncated || off+int64(len(data)) == end {
+				return pickles, off + int64(n), err
+			}
+			if n == 0 && size >= limit {
+				return pickles, off, fault.At(fault.Limit, off, "a pickle of more than %d bytes", limit)
+			}
+			i.back(before) // it is found again with what follows
+			break
+		}
+		if off += int64(n); n == 0 {
+			size = min(4*size, limit)
+		} else {
+			size = window
+		}
+	}
+	return pickles, off, nil
 }
 
 func readFull(file io.ReaderAt, p []byte, off int64) error {
