@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/isomerfs/isomerfs/codecs/gguf"
+	"github.com/isomerfs/isomerfs/codecs/imports"
 	"github.com/isomerfs/isomerfs/codecs/npy"
 	"github.com/isomerfs/isomerfs/codecs/onnx"
 	"github.com/isomerfs/isomerfs/codecs/packed"
@@ -100,6 +101,12 @@ func Head(ctx context.Context, files layout.Files, name string) ([]byte, error) 
 		return nil, err
 	}
 	return head[:n], nil
+}
+
+// Pickles goes through the pickles that a stored file holds, whatever its format, for what Python would import to load
+// them. It runs nothing.
+func Pickles(ctx context.Context, files layout.Files, name string) (*imports.Found, error) {
+	return imports.Read(ctx, files, name)
 }
 
 // ByName is the format of a file by its name; nil where no format matches it.

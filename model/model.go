@@ -60,6 +60,10 @@ type Model struct {
 	// Data gives is compared as it is read: see layout.Summed.
 	Verify func(ctx context.Context) error
 
+	// Imports is what Python would import to load the files, where they are programs (pickles); nil where they are not.
+	// What a mount does about it is its policy's to say.
+	Imports []Import
+
 	// Source is the stored file when the model is one file, so that a view that changes nothing can be that file.
 	Source layout.Source
 

@@ -30,6 +30,8 @@ type variant struct {
 
 	model *model.Model // nil where fault is set
 	fault error        // why it can't be read
+
+	refused *model.Model // what was read and is not shown: fault says what policy keeps it back
 }
 
 // main is the variant that the component is known by: of the preferred ones the first that can be read.

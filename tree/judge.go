@@ -200,6 +200,11 @@ func (c *contents) one(ctx context.Context, name string, number int) *variant {
 		m.Name = path.Base(path.Dir(c.v.path))
 	}
 	x.model, x.fault = m, err
+	if m != nil {
+		if x.fault = c.t.o.Pickle.check(m); x.fault != nil {
+			x.model, x.refused = nil, m
+		}
+	}
 	return x
 }
 

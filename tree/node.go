@@ -3,6 +3,7 @@ package tree
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"io/fs"
 	"path"
 	"time"
@@ -118,7 +119,12 @@ func absent(p, format string, args ...any) *fault.Error {
 	return err
 }
 
-// absentFor is the fault of a view that can't be made: it reads like its cause and is Absent.
+// absentFor is the fault of a view that can't be made: it reads like its cause and is Absent, but where a policy
+// refuses what could be made.
 func absentFor(p string, cause error) *fault.Error {
-	return &fault.Error{Kind: fault.Absent, Path: p, Off: -1, Reason: fault.Reason(cause), Remedy: fault.Remedy(cause), Err: cause}
+	kind := fault.Absent
+	if errors.Is(cause, errRefused) {
+		kind = fault.KindOf(cause)
+	}
+	return &fault.Error{Kind: kind, Path: p, Off: -1, Reason: fault.Reason(cause), Remedy: fault.Remedy(cause), Err: cause}
 }

@@ -105,6 +105,8 @@ type Options struct {
 	Store   store.Store
 	Program string // name and version, for the documents
 
+	Pickle Policy // which models that are pickles are shown
+
 	UID, GID *uint32 // owner of everything, instead of the sources'
 	Umask    uint32  // permission bits that nothing has
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/isomerfs/isomerfs/codecs"
 	"github.com/isomerfs/isomerfs/fault"
 	"github.com/isomerfs/isomerfs/layout"
 	"github.com/isomerfs/isomerfs/model"
@@ -19,7 +20,7 @@ import (
 type Finding struct {
 	Path    string // MODEL/VERSION/source/FILE
 	OK      bool   // nothing is wrong with it; also where it is legal and we do not read it
-	Check   string // structure or digest; signature and pickle where they are checked
+	Check   string // structure, digest or pickle; signature where it is checked
 	Detail  string
 	Globals []Global // of a pickle: what it would import. nil for every other file
 }
@@ -35,11 +36,13 @@ type Global struct {
 const (
 	checkStructure = "structure"
 	checkDigest    = "digest"
+	checkPickle    = "pickle"
 )
 
 // Verify checks the stored files of what n is: a stored file, a version, everything below a model or namespace; of a
 // view the files that it is made from. The structure of each model is read by its codec, and each file whose SHA-256
-// was recorded is read whole. report is told of each check in the order of the files.
+// was recorded is read whole. What Python would import to load a file's pickles is listed, and wrong where it is
+// dangerous, whatever the policy. report is told of each check in the order of the files.
 func (t *Tree) Verify(ctx context.Context, n *Node, report func(Finding)) error {
 	switch n.in.place {
 	case space, aModel:
@@ -134,6 +137,9 @@ func (t *Tree) verifyOne(ctx context.Context, v *version, name string, report fu
 		}
 		report(v.finding(at, checkStructure, err, found(t.formats[order].Name, m)))
 	}
+	if err := v.verifyPickles(ctx, name, len(orders) > 0, report); err != nil {
+		return err
+	}
 	recorded := v.digests(ctx)
 	if err := recorded.wrong[name]; err != nil {
 		report(v.finding(name, checkDigest, err, ""))
@@ -168,9 +174,13 @@ func (v *version) blamed(name string, err error) string {
 func (c *contents) verify(ctx context.Context, want func(string) bool, whole bool, report func(Finding)) error {
 	v := c.v
 	structure := map[string][]Finding{}
-	for _, m := range c.components {
-		for _, x := range m.variants {
-			if x.fault != nil {
+	for _, one := range c.components {
+		for _, x := range one.variants {
+			m := x.model
+			if x.refused != nil { // its structure is sound, and its pickles are checked by themselves
+				m = x.refused
+			}
+			if m == nil {
 				name := v.blamed(x.file, x.fault)
 				if want(name) || want(x.file) {
 					structure[name] = append(structure[name], v.finding(name, checkStructure, x.fault, ""))
@@ -179,16 +189,16 @@ func (c *contents) verify(ctx context.Context, want func(string) bool, whole boo
 			}
 			var wrong error
 			var blamed string
-			if slices.ContainsFunc(x.model.Files, want) {
-				if wrong = checksums(ctx, x.model); wrong != nil {
+			if slices.ContainsFunc(m.Files, want) {
+				if wrong = checksums(ctx, m); wrong != nil {
 					blamed = v.blamed(x.file, wrong)
 				}
 				if ctx.Err() != nil {
 					return ctx.Err()
 				}
 			}
-			for _, name := range x.model.Files {
-				detail := found(x.format.Name, x.model)
+			for _, name := range m.Files {
+				detail := found(x.format.Name, m)
 				if name != x.file {
 					detail = "of " + x.file
 				}
@@ -224,6 +234,9 @@ func (c *contents) verify(ctx context.Context, want func(string) bool, whole boo
 		if !want(f.Name) {
 			continue
 		}
+		if err := v.verifyPickles(ctx, f.Name, len(structure[f.Name]) > 0, report); err != nil {
+			return err
+		}
 		if err := recorded.wrong[f.Name]; err != nil {
 			report(v.finding(f.Name, checkDigest, err, ""))
 		}
@@ -235,6 +248,65 @@ func (c *contents) verify(ctx context.Context, want func(string) bool, whole boo
 		for _, name := range recorded.missing(v) {
 			report(Finding{Path: join(v.path, "source/"+name), Check: checkDigest, Detail: fmt.Sprintf("%s names it, and it is not there", recorded.of[name].by)})
 		}
+	}
+	return nil
+}
+
+// verifyPickles reports what Python would import to load a file's pickles, if it has any. judged says that the file's
+// structure is reported already.
+func (v *version) verifyPickles(ctx context.Context, name string, judged bool, report func(Finding)) error {
+	if f := v.Files[v.byName[name]]; f.Err != nil {
+		return nil
+	}
+	found, err := codecs.Pickles(ctx, v, name)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		report(v.finding(name, checkPickle, err, ""))
+		return nil
+	}
+	globals := []Global{}
+	var worst []model.Import
+	opaque := 0
+	for _, i := range found.Imports {
+		globals = append(globals, Global{i.Module, i.Name, i.Verdict})
+		switch i.Verdict {
+		case model.VerdictDangerous:
+			worst = append(worst, i)
+		case model.VerdictOpaque:
+			opaque++
+		}
+	}
+	switch {
+	case len(worst) > 0:
+		var words []string
+		for _, i := range worst[:min(len(worst), 8)] {
+			words = append(words, fmt.Sprintf("%s.%s: %s", i.Module, i.Name, i.Reason))
+		}
+		if n := len(worst) - len(words); n > 0 {
+			words = append(words, fmt.Sprintf("%d more", n))
+		}
+		report(Finding{Path: join(v.path, "source/"+name), Check: checkPickle, Detail: strings.Join(words, "; "), Globals: globals})
+	case found.Err != nil:
+		if !judged || len(globals) > 0 {
+			check := checkPickle
+			if len(globals) == 0 { // nothing is known of it but that it is broken
+				check, globals = checkStructure, nil
+			}
+			f := v.finding(name, check, found.Err, "")
+			f.Globals = globals
+			report(f)
+		}
+	case found.Pickles > 0:
+		detail := fmt.Sprintf("imports %d names, all safe", len(globals))
+		switch {
+		case len(globals) == 0:
+			detail = "imports nothing"
+		case opaque > 0:
+			detail = fmt.Sprintf("imports %d names, of which %d are not known", len(globals), opaque)
+		}
+		report(Finding{Path: join(v.path, "source/"+name), OK: true, Check: checkPickle, Detail: detail, Globals: globals})
 	}
 	return nil
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/isomerfs/isomerfs/tree"
 )
 
 // settings is what a person may choose. Each has one name, used as a mount option (-o cache_size=50G), a flag
@@ -28,7 +30,8 @@ type settings struct {
 	logLevel    slog.Level
 	passthrough string // auto or off
 	allowOther  bool
-	verify      string   // structure, digest or signature
+	verify      string // structure, digest or signature
+	pickle      tree.Policy
 	follow      []string // folders that symlinks in the store may lead to
 	uid, gid    *uint32
 	umask       uint32
@@ -61,6 +64,14 @@ var options = []option{
 	{"allow_other", "", "let other users read the mount too", func(s *settings, v string) error { return toggle(&s.allowOther, v) }},
 	{"verify", "LEVEL", "structure, digest or signature: what is checked before anything derived is served (structure)", func(s *settings, v string) error {
 		return choose(&s.verify, v, "structure", "digest", "signature")
+	}},
+	{"pickle", "POLICY", "refuse-dangerous, refuse-opaque or allow: which models are shown whose pickles Python would run; here nothing is run (refuse-dangerous)", func(s *settings, v string) error {
+		var word string
+		if err := choose(&word, v, tree.Policies...); err != nil {
+			return err
+		}
+		s.pickle = tree.Policy(slices.Index(tree.Policies, word))
+		return nil
 	}},
 	{"follow", "DIR", "allow symlinks of the store that lead into DIR; may be given more than once", func(s *settings, v string) error {
 		dir, err := filepath.Abs(v)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/isomerfs/isomerfs/tree"
 )
 
 func TestParseSize(t *testing.T) {
@@ -64,7 +66,7 @@ func TestPrecedence(t *testing.T) {
 	t.Setenv("ISOMERFS_NO_SUCH_THING", "ignored")
 
 	cmd := mountCommand()
-	if err := cmd.ParseFlags([]string{"-o", "fills=5,follow=/b,umask=027", "--cache-dir", "/e", "--allow-other", "--fills=6", "-o", "uid=7,gid=8"}); err != nil {
+	if err := cmd.ParseFlags([]string{"-o", "fills=5,follow=/b,umask=027", "--cache-dir", "/e", "--allow-other", "--fills=6", "-o", "uid=7,gid=8,pickle=refuse-opaque"}); err != nil {
 		t.Fatal(err)
 	}
 	s, err := loadSettings(*cmd.Flags().Lookup("option").Value.(*mountOptions).given)
@@ -73,7 +75,7 @@ func TestPrecedence(t *testing.T) {
 	}
 	switch {
 	case s.cacheSize != 2e9, s.firstOpen != "wait", s.logLevel != slog.LevelDebug, s.fills != 6, s.umask != 0o27, !s.allowOther,
-		*s.uid != 7, *s.gid != 8, s.passthrough != "auto", s.verify != "structure", s.fillCPUs != 0:
+		*s.uid != 7, *s.gid != 8, s.passthrough != "auto", s.verify != "structure", s.pickle != tree.RefuseOpaque, s.fillCPUs != 0:
 		t.Errorf("settings are %+v", s)
 	case s.cacheDir != "/e":
 		t.Errorf("cache_dir is %s: the flag did not win", s.cacheDir)

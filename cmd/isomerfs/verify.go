@@ -21,11 +21,17 @@ type finding struct {
 func verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "verify PATH|STORE",
-		Short:   "whether stored files are sound: their structure, and their digests where some are recorded",
+		Short:   "whether stored files are sound: structure, recorded digests, what pickles would import",
 		GroupID: groupModel,
 		Long: `Reads the stored files and says of each whether it is sound: its structure, and its
 digest where the store records one (SHA256SUMS, a content-addressed name). Digests are
-computed anew each time. Exit code 1 when anything is broken or unsafe.`,
+computed anew each time.
+
+A pickle is a program that Python runs to load it (.pt, .bin, .pkl, arrays of objects).
+Of each, every name that it would import is listed (--json) with a verdict: safe, opaque
+(nothing is known of it) or dangerous. Nothing is ever imported or run here.
+
+Exit code 1 when anything is broken, or imports what is dangerous.`,
 		Example: `  isomerfs verify /srv/models
   isomerfs verify /mnt/models/resnet50/v3
   isomerfs verify model.safetensors`,

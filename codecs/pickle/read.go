@@ -45,6 +45,10 @@ func Read(file io.ReaderAt, off, end, limit int64, o Options) (v Value, next int
 	}
 }
 
+// guess is how long what follows a pickle is read as another where it does not begin as one of protocol 2 does: it may
+// be anything.
+const guess = 1 << 20
+
 // ScanFile is Scan of the pickles in bytes off to end of a file, of which none may be longer than limit; next is the
 // offset behind the last.
 func (i *Imports) ScanFile(file io.ReaderAt, off, end, limit int64) (pickles int, next int64, err error) {
@@ -66,7 +70,11 @@ func (i *Imports) ScanFile(file io.ReaderAt, off, end, limit int64) (pickles int
 			if fault.KindOf(err) != fault.Truncated || off+int64(len(data)) == end {
 				return pickles, off + int64(n), err
 			}
-			if n == 0 && size >= limit {
+			switch {
+			case n > 0:
+			case pickles > 0 && data[0] != opProto && size >= guess:
+				return pickles, off, err
+			case size >= limit:
 				return pickles, off, fault.At(fault.Limit, off, "a pickle of more than %d bytes", limit)
 			}
 			i.back(before) // it is found again with what follows
