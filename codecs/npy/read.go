@@ -5,6 +5,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/isomerfs/isomerfs/codecs/quant"
 	"github.com/isomerfs/isomerfs/fault"
 	"github.com/isomerfs/isomerfs/layout"
 	"github.com/isomerfs/isomerfs/model"
@@ -63,7 +64,7 @@ func (h *Header) data(src layout.Source, label string) (*layout.File, error) {
 		if h.DType == model.C64 || h.DType == model.C128 {
 			part /= 2
 		}
-		if f, err = layout.New(layout.Coded{Op: swap(part), Label: label, In: []*layout.File{f}}); err != nil {
+		if f, err = layout.New(layout.Coded{Op: quant.Swap(int(part)), Label: label, In: []*layout.File{f}}); err != nil {
 			return nil, err
 		}
 	}

@@ -1,15 +1,18 @@
-package npy
+package quant
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math/bits"
 
 	"github.com/isomerfs/isomerfs/fault"
+	"github.com/isomerfs/isomerfs/layout"
 )
 
-// swap turns big-endian elements of so many bytes into little-endian ones, and back. Of complex numbers the real and
-// the imaginary part are elements. It implements layout.Op.
+// Swap turns big-endian elements of so many bytes, 2, 4 or 8, into little-endian ones, and back. Of complex numbers the
+// real and the imaginary part are elements.
+func Swap(bytes int) layout.Op { return swap(bytes) }
+
+// swap implements [layout.Op].
 type swap int64
 
 func (s swap) String() string          { return fmt.Sprintf("swap%d/1", 8*int64(s)) }
@@ -28,7 +31,6 @@ func (s swap) Apply(dst []byte, src [][]byte) error {
 		return fault.New(fault.Mismatch, "%s: %d bytes cannot come from %d", s, len(dst), len(in))
 	}
 	in = in[:len(dst)]
-	le := binary.LittleEndian
 	switch s {
 	case 2:
 		for ; len(dst) >= 2; dst, in = dst[2:], in[2:] {
