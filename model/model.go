@@ -36,7 +36,11 @@ type Model struct {
 	Shards  []string        // of a sharded model, its weight files in order, below the version's folder; else nil
 	Tensors []Tensor        // in the source's order
 	Left    []Left          // tensors without a spelling
-	Graph   *Graph          // what it computes; nil where the file holds weights alone. Tensors are its initializers
+
+	// Averaged are averages of the weights (EMA) that the file keeps beside them, under the names of the weights.
+	Averaged []Tensor
+
+	Graph *Graph // what it computes; nil where the file holds weights alone. Tensors are its initializers
 
 	// Metadata is what the file says of itself, in its own keys; values are text. Never nil after a Read.
 	Metadata map[string]string

@@ -86,32 +86,35 @@ func plain(c byte) bool {
 // wrappers are what training wrappers put before every name: DataParallel and torch.compile.
 var wrappers = []string{"module.", "_orig_mod."}
 
-// Unwrapped are the tensors under the names that the model itself gives them: a wrapper's prefix that begins every
-// name is taken off, as often as every name has one. It returns a copy, whose elements are the caller's.
-func Unwrapped(tensors []Tensor) []Tensor {
-	bare := slices.Clone(tensors)
+// Wrapper is what a training wrapper put before every one of these names, as often as every name has one; "" where that
+// is nothing. also are prefixes that count as a wrapper's here.
+func Wrapper(names []string, also ...string) string {
+	prefixes := append(wrappers[:len(wrappers):len(wrappers)], also...)
 	cut := ""
 next:
-	for len(tensors) > 0 {
-		for _, w := range wrappers {
-			if strings.HasPrefix(tensors[0].Name, cut+w) && all(tensors, cut+w) {
+	for len(names) > 0 {
+		for _, w := range prefixes {
+			if !slices.ContainsFunc(names, func(name string) bool { return !strings.HasPrefix(name, cut+w) }) {
 				cut += w
 				continue next
 			}
 		}
 		break
 	}
-	for i := range bare {
-		bare[i].Name = bare[i].Name[len(cut):]
-	}
-	return bare
+	return cut
 }
 
-func all(tensors []Tensor, prefix string) bool {
-	for _, t := range tensors {
-		if !strings.HasPrefix(t.Name, prefix) {
-			return false
-		}
+// Unwrapped are the tensors under the names that the model itself gives them: without their Wrapper. It returns a copy,
+// whose elements are the caller's.
+func Unwrapped(tensors []Tensor) []Tensor {
+	bare := slices.Clone(tensors)
+	names := make([]string, len(bare))
+	for i := range bare {
+		names[i] = bare[i].Name
 	}
-	return true
+	cut := len(Wrapper(names))
+	for i := range bare {
+		bare[i].Name = bare[i].Name[cut:]
+	}
+	return bare
 }

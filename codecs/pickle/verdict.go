@@ -70,8 +70,9 @@ func judge(module, name string) (Verdict, string) {
 var flat = map[string]bool{"code": true, "commands": true, "glob": true, "imp": true, "inspect": true, "platform": true, "profile": true,
 	"sched": true, "select": true, "signal": true, "site": true, "timeit": true, "trace": true, "types": true}
 
-// ordinary are the special names that a pickle may have a reason to name.
-var ordinary = map[string]bool{"__new__": true, "__newobj__": true, "__newobj_ex__": true, "__init__": true, "__main__": true, "__name__": true, "__qualname__": true}
+// ordinary are the special names that a pickle may have a reason to name: __torch__ is where TorchScript's classes are,
+// and no module of Python's.
+var ordinary = map[string]bool{"__torch__": true, "__new__": true, "__newobj__": true, "__newobj_ex__": true, "__init__": true, "__main__": true, "__name__": true, "__qualname__": true}
 
 // verdict is one line of the tables as it is looked up.
 type verdict struct {

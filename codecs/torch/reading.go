@@ -18,6 +18,7 @@ type reading struct {
 	big    bool  // the storages' byte order is big-endian
 	legacy bool  // the pickle is of the format before zip
 	nested int   // how many pickles this one lies in
+	plain  bool  // torch.load takes the file with weights_only=True, and maps it
 
 	root     pickle.Value
 	storages map[string]*Storage // by key

@@ -38,7 +38,7 @@ func (r *reading) persistent(p *pickle.Persistent) (*Storage, error) {
 	if kind, _ := item(fields, 0).(string); kind != "storage" {
 		return nil, r.at(fault.Malformed, p.Off, "a persistent id that is no storage's")
 	}
-	if len(fields) != 5 && !(r.legacy && len(fields) == 6) {
+	if len(fields) != 5 && !(len(fields) == 6 && (r.legacy || fields[5] == nil)) { // early TorchScript has the sixth too
 		return nil, r.at(fault.Malformed, p.Off, "a storage's persistent id has %d fields", len(fields))
 	}
 	key, ok := text(fields[2])
