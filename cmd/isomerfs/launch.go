@@ -29,8 +29,8 @@ type outcome struct {
 // launch starts this command again in the background and returns when the mount answers, or with its error.
 //
 // It is the same command line in the same folder: so the process list shows what was asked for, and relative paths
-// mean the same.
-func launch(ctx context.Context) error {
+// mean the same. The line of success is printed unless it shall be quiet.
+func launch(ctx context.Context, quiet bool) error {
 	program, err := os.Executable()
 	if err != nil {
 		return err
@@ -71,6 +71,8 @@ func launch(ctx context.Context) error {
 		return ctx.Err()
 	}
 	switch {
+	case o.Code == exitDone && quiet:
+		return nil
 	case o.Code == exitDone:
 		_, err := fmt.Println(o.Line)
 		return err

@@ -50,7 +50,7 @@ Each option may be given as -o NAME=VALUE, as --NAME VALUE, as a variable ISOMER
 				return err
 			})
 		}
-		return launch(cmd.Context())
+		return launch(cmd.Context(), false)
 	}
 	return cmd
 }
