@@ -68,6 +68,9 @@ type Model struct {
 	// What a mount does about it is its policy's to say.
 	Imports []Import
 
+	// Card is what the card beside the model's files says; nil where there is none that can be read.
+	Card *Card
+
 	// Source is the stored file when the model is one file, so that a view that changes nothing can be that file.
 	Source layout.Source
 

@@ -124,6 +124,7 @@ func components(variants []*variant) (list []*component, beside []*variant) {
 	}
 	for _, c := range list {
 		sort.SliceStable(c.variants, func(i, j int) bool { return slices.Compare(c.variants[i].preference(), c.variants[j].preference()) < 0 })
+		sort.SliceStable(c.variants, func(i, j int) bool { return c.variants[i].first() && !c.variants[j].first() })
 		if several && len(c.variants) == 1 { // nothing to tell it from: the label stays part of its name
 			c.name = join(c.variants[0].dir, c.variants[0].stem)
 		}

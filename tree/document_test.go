@@ -14,7 +14,7 @@ import (
 	"github.com/isomerfs/isomerfs/layout"
 )
 
-const card = `---
+const readmeCard = `---
 license: apache-2.0
 library_name: transformers
 base_model: org/base # of course
@@ -53,7 +53,7 @@ The following hyperparameters were used during training:
 // told is a version that says much of itself.
 var told = map[string]string{
 	"m/v1/model.safetensors":        "meta format=pt\nmeta note=x\n" + small,
-	"m/v1/README.md":                card,
+	"m/v1/README.md":                readmeCard,
 	"m/v1/config.json":              `{"architectures": ["BertModel"], "hidden_size": 16, "transformers_version": "4.40.1", "id2label": {"0": "` + strings.Repeat("x", 400) + `"}}`,
 	"m/v1/preprocessor_config.json": `{"do_resize": true, "image_mean": [0.5, 0.5, 0.5]}`,
 	"m/v1/requirements.txt":         "# needs\ntorch>=2.1 # at least\nnumpy\n",

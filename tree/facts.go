@@ -29,6 +29,12 @@ func (c *contents) described(ctx context.Context) []fact {
 		g := &gathering{}
 		ctx := context.WithoutCancel(ctx)
 		room := int64(maxFactRead)
+		for _, x := range c.cards {
+			if x.card != nil {
+				g.from = "source/" + x.file
+				g.descriptor(x.card.Descriptor)
+			}
+		}
 		for _, f := range c.v.Files {
 			if f.Err != nil {
 				continue

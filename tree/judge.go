@@ -21,9 +21,10 @@ type contents struct {
 	v          *version
 	components []*component
 	beside     []*variant // arrays that go with a model of another format
-	strays     []string   // files that look like shards of a model whose index does not name them
-	passing    bool       // something failed for the moment: ask again
-	failed     error      // why nothing is known of the version at all; nil
+	cards      []*card
+	strays     []string // files that look like shards of a model whose index does not name them
+	passing    bool     // something failed for the moment: ask again
+	failed     error    // why nothing is known of the version at all; nil
 
 	formats []*format // one for each line of the table of views
 
@@ -66,17 +67,30 @@ func (c *contents) plans() {
 // judge reads the models of a version. What is wrong with a file is kept with it; the others stay.
 func (t *Tree) judge(ctx context.Context, v *version) *contents {
 	c := t.unread(v)
+	c.readCards(ctx)
 	variants := c.read(ctx)
+	c.deal(variants)
 	c.components, c.beside = components(variants)
 	for _, x := range variants {
-		switch kind := fault.KindOf(x.fault); {
-		case x.fault == nil:
-		case kind == fault.IO, kind == fault.Unknown, kind == fault.Changed, kind == fault.Timeout, kind == fault.Denied:
-			c.passing = true
-		}
+		c.passing = c.passing || passing(x.fault)
+	}
+	for _, x := range c.cards {
+		c.passing = c.passing || passing(x.err)
 	}
 	c.plans()
 	return c
+}
+
+// passing reports whether something failed for the moment alone.
+func passing(err error) bool {
+	if err == nil {
+		return false
+	}
+	switch fault.KindOf(err) {
+	case fault.IO, fault.Unknown, fault.Changed, fault.Timeout, fault.Denied:
+		return true
+	}
+	return false
 }
 
 // read reads every model file once: indices first, because the shards they name are no models of their own.

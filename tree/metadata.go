@@ -145,7 +145,21 @@ func metadata(ctx context.Context, c *contents, measure bool) ([]byte, error) {
 		}
 		broken = append(broken, row)
 	}
+	var cards [][]byte
+	for _, x := range c.cards {
+		if x.err == nil {
+			cards = append(cards, x.row())
+			continue
+		}
+		e := c.v.told(x.file, x.err)
+		row := brokenRow{Path: "source/" + x.file, Fault: e.Kind.String(), Reason: e.Reason}
+		if e.Remedy != "" {
+			row.Remedy = e.Remedy
+		}
+		broken = append(broken, row)
+	}
 	o.rows("broken", jsonRows(broken))
+	o.rows("cards", cards)
 	var left []leftRow
 	for _, m := range c.components {
 		if x := m.main(); x.model != nil {

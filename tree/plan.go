@@ -185,7 +185,7 @@ func (f *format) stored(m *component, x *variant, precision string) ([]views.Out
 	return []views.Output{{Path: "model" + path.Ext(x.file), File: layout.Stored(x.model.Source)}}, true
 }
 
-// sources lists the variants that can be read, the nearest to a view first: what is stored in this very format and
+// sources lists the variants that can be read, the nearest to a view first: what the card names, what is stored in this very format and
 // precision, then the unquantized, then those of the view's format, then the preferred.
 func (f *format) sources(m *component, precision string) []*variant {
 	var list []*variant
@@ -201,7 +201,7 @@ func (f *format) sources(m *component, precision string) []*variant {
 			continue
 		}
 		list = append(list, x)
-		ranks[x] = append([]int{one(!f.exact(m, x, precision)), one(x.quantized()), one(x.format.Name != f.view.Name)}, x.preference()...)
+		ranks[x] = append([]int{one(!x.named(f.view.Name, precision)), one(!f.exact(m, x, precision)), one(x.quantized()), one(x.format.Name != f.view.Name)}, x.preference()...)
 	}
 	sort.SliceStable(list, func(i, j int) bool { return slices.Compare(ranks[list[i]], ranks[list[j]]) < 0 })
 	return list
@@ -227,6 +227,8 @@ func (f *format) because(m *component, x *variant, precision string) string {
 		return "the only stored form"
 	case readable == 1:
 		return "the only stored form that can be read"
+	case x.named(f.view.Name, precision):
+		return "named by the card source/" + x.model.Card.File
 	case f.exact(m, x, precision):
 		return "stored in this format and precision"
 	case x.format.Name == f.view.Name:

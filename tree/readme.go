@@ -91,6 +91,9 @@ func (c *contents) opening(b *bytes.Buffer) {
 			fmt.Fprintf(b, "Another stored form of it, %s, can't be read. %s\n", code("source/"+x.file), cell(c.why(x).Reason))
 		}
 	}
+	for _, x := range c.badCards() {
+		fmt.Fprintf(b, "The card %s is not used. %s\n", code("source/"+x.file), cell(c.v.told(x.file, x.err).Reason))
+	}
 	if len(c.components) == 0 {
 		fmt.Fprintf(b, "There is no model here: %s.\n", cell(c.nothing().Reason))
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 	"strings"
 
@@ -90,9 +91,15 @@ func (t *Tree) Verify(ctx context.Context, n *Node, report func(Finding)) error 
 		files = []made{*it.made}
 	}
 	from := map[string]bool{}
+	for _, x := range c.badCards() {
+		from[x.file] = true
+	}
 	for _, m := range files {
 		for _, name := range m.from.model.Files {
 			from[name] = true
+		}
+		if m.from.model.Card != nil {
+			from[m.from.model.Card.File] = true
 		}
 	}
 	return c.verify(ctx, func(name string) bool { return from[name] }, false, report)
@@ -123,6 +130,12 @@ func (t *Tree) verifyOne(ctx context.Context, v *version, name string, report fu
 		orders, _ = t.sniffing(ctx, v, name)
 	}
 	switch {
+	case path.Base(name) == model.CardName: // with what lies beside it, which it names
+		c, err := t.contents(ctx, v)
+		if err != nil {
+			return err
+		}
+		return c.verify(ctx, func(other string) bool { return other == name }, false, report)
 	case len(orders) == 0: // no model: only its digest can be known
 	case err != nil:
 		report(v.finding(v.blamed(name, err), checkStructure, err, ""))
@@ -213,6 +226,11 @@ func (c *contents) verify(ctx context.Context, want func(string) bool, whole boo
 	}
 	for _, x := range c.beside {
 		structure[x.file] = append(structure[x.file], v.finding(x.file, checkStructure, x.fault, x.format.Name))
+	}
+	for _, x := range c.cards {
+		if want(x.file) && c.v.Files[c.v.byName[x.file]].Err == nil { // else it is told with the file
+			structure[x.file] = append(structure[x.file], v.finding(x.file, checkStructure, x.err, "a card"))
+		}
 	}
 	recorded := v.digests(ctx)
 	for _, f := range v.Files {

@@ -179,6 +179,13 @@ func (t *Tree) present(ctx context.Context, n *Node) (Answer, error) {
 	switch f := it.folder.(type) {
 	case top:
 		a.Reason, a.Remedy = c.story()
+		for _, x := range c.badCards() {
+			e := c.v.told(x.file, x.err)
+			a.Reason += "; a card is not used: " + e.Reason
+			if a.Remedy == "" {
+				a.Remedy = e.Remedy
+			}
+		}
 		return a, nil
 	case source:
 		a.Reason = fmt.Sprintf("the stored files, untouched, from %s", n.in.v.Real)
@@ -196,6 +203,12 @@ func (t *Tree) present(ctx context.Context, n *Node) (Answer, error) {
 	switch {
 	case it.stored != nil:
 		a.Reason = fmt.Sprintf("a stored file of %s: %v", bytesText(it.stored.Source.Size()), it.stored.Source)
+		for _, x := range c.badCards() {
+			if x.file == it.stored.Name {
+				a.Reason += "; as a card it is not used: " + fault.Reason(x.err)
+				a.Remedy = fault.Remedy(x.err)
+			}
+		}
 	case it.made != nil:
 		a.Reason = madeFrom(it.made)
 		if s := it.made.out.File.Identical(); s != nil {
