@@ -2,8 +2,8 @@
 // that llama-quantize makes, under its names.
 //
 // What a file of a type holds, down to which of its tensors get more bits, is what llama-quantize makes of the same
-// model; its options are modifiers of the folder's name (Q4_K_M-pure). An importance matrix beside the model is used
-// for every quantized type.
+// model; its options are modifiers of the folder's name (Q4_K_M-pure) and keys of the card (model.Quantize). An
+// importance matrix beside the model is used for every quantized type.
 //
 // A model that is stored in the very types of a view is the stored file.
 package gguf
@@ -52,6 +52,9 @@ func More(m *model.Model) []string {
 func Plan(m *model.Model, precision string) ([]model.Output, error) {
 	f, k, err := parse(precision)
 	if err != nil {
+		return nil, err
+	}
+	if k, err = k.chosen(m.Card); err != nil {
 		return nil, err
 	}
 	c, err := content(m)

@@ -36,15 +36,22 @@ type imatrix struct {
 // imatrixNames are the files that are looked for.
 var imatrixNames = []string{"imatrix.gguf", "imatrix.dat"}
 
-// imatrixOf is the importance matrix beside a model; nil where there is none.
+// imatrixOf is the importance matrix beside a model, or the one that the card names; nil where there is none.
 func imatrixOf(m *model.Model) (*imatrix, error) {
 	if m.Beside == nil {
 		return nil, nil
 	}
+	files := []string{}
 	for _, name := range imatrixNames {
-		file := path.Join(path.Dir(m.File), name)
+		files = append(files, path.Join(path.Dir(m.File), name))
+	}
+	named := m.Card != nil && m.Card.Quantize.Imatrix != ""
+	if named {
+		files = []string{m.Card.Quantize.Imatrix}
+	}
+	for _, file := range files {
 		src, err := m.Beside.Open(file)
-		if errors.Is(err, fault.Missing) {
+		if errors.Is(err, fault.Missing) && !named {
 			continue
 		}
 		var x *imatrix
@@ -54,7 +61,7 @@ func imatrixOf(m *model.Model) (*imatrix, error) {
 		if err != nil {
 			return nil, fault.In(file, err)
 		}
-		x.file = name
+		x.file = path.Base(file)
 		return x, nil
 	}
 	return nil, nil
