@@ -109,6 +109,9 @@ func (r *reader) decimal(op byte, line string) (Value, error) {
 	case op == opFloat:
 		// Go's own spellings of numbers go beyond Python's
 		if x, err := strconv.ParseFloat(line, 64); !strings.ContainsAny(line, "xXpP_") && (err == nil || math.IsInf(x, 0)) {
+			if math.IsNaN(x) {
+				x = math.Float64frombits(0x7ff8 << 48) // Python's; Go's has another payload
+			}
 			return x, nil
 		}
 		return nil, r.fault(fault.Malformed, "%s is no float", quoted(line))

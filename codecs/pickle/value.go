@@ -23,7 +23,8 @@ package pickle
 // Python 2's str is a byte string that nearly always was meant as text: it is a string where it is UTF-8, else Bytes.
 type Value any
 
-// Bytes is Python's bytes. It lies in the slice that was decoded: neither may be changed.
+// Bytes is Python's bytes. It lies in the slice that was decoded: neither may be changed. Of the types of a Value it
+// alone can be no key of a map.
 type Bytes []byte
 
 // List is Python's list.
