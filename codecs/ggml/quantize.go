@@ -120,11 +120,11 @@ func notFinite(t Type, x []float32) error {
 
 // checkScales looks at the scales of the blocks in dst, that are those of x.
 func checkScales(t Type, dst []byte, x []float32) error {
-	size := int(t.Block().Bytes)
+	size, scales := int(t.Block().Bytes), scalesAt[t]
 	for b := 0; b < len(dst); b += size {
 		block := dst[b : b+size]
 		bad := t == MXFP4 && block[0] == 0xff
-		for _, at := range scalesAt[t] {
+		for _, at := range scales {
 			bad = bad || le.Uint16(block[at:at+2])&0x7c00 == 0x7c00
 		}
 		if !bad {

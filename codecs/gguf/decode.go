@@ -228,8 +228,9 @@ func (kv *KV) readArray(s *scanner) error {
 	}
 	begin := s.off
 	if kv.Elem == String {
+		what := "the length of a string of " + kv.Key
 		for i := range kv.Count {
-			n, err := s.length(1, "the length of a string of "+kv.Key)
+			n, err := s.length(1, what)
 			if err != nil {
 				return err
 			}
