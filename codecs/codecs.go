@@ -45,6 +45,7 @@ var Formats = []Format{
 	{Name: safetensors.Format, Match: safetensors.Match, Sniff: safetensors.Sniff, Shards: true, Read: checkpoint(safetensors.Read)},
 	{Name: onnx.Format, Match: onnx.Match, Sniff: onnx.Sniff, Read: stored(onnx.Read)},
 	{Name: gguf.Format, Match: gguf.Match, Sniff: gguf.Sniff, Read: stored(gguf.Read)},
+	{Name: npy.ArchiveFormat, Match: npy.MatchArchive, Sniff: npy.SniffArchive, Read: stored(npy.ReadArchive)},
 	{Name: npy.Format, Match: npy.Match, Sniff: npy.Sniff, Read: stored(npy.Read)},
 }
 

@@ -113,7 +113,7 @@ func TestFormats(t *testing.T) {
 		}
 		seen[f.Name] = true
 	}
-	for _, name := range []string{"model.safetensors", "model.safetensors.index.json", "a.npy", "A.NPY"} {
+	for _, name := range []string{"model.safetensors", "model.safetensors.index.json", "a.npy", "A.NPY", "a.npz", "A.NPZ"} {
 		n := 0
 		for _, f := range Formats {
 			if f.Match(name) {
@@ -124,7 +124,7 @@ func TestFormats(t *testing.T) {
 			t.Errorf("%s is of %d formats", name, n)
 		}
 	}
-	for _, name := range []string{"a.npz", "model.onnx.data", "config.json", "model", ""} {
+	for _, name := range []string{"model.onnx.data", "config.json", "model", ""} {
 		if f := ByName(name); f != nil {
 			t.Errorf("%q is %s", name, f.Name)
 		}

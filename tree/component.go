@@ -82,22 +82,28 @@ func (v *variant) key() string { return join(v.dir, v.base) }
 // components groups the stored forms of a version. Different formats are one model; different stems in one format are
 // components, and then forms of one path and stem belong together.
 //
-// An array of its own (.npy) beside a model of another format is data that goes with it (means, labels, embeddings),
-// not another form of it, unless it bears the model's name. Those are returned as beside.
+// Arrays (.npz, .npy) beside a model of another format are data that goes with it (means, labels, inputs and outputs to
+// try it with), not another form of it, unless they bear the model's name; so is an array of its own beside archives of
+// them. Those are returned as beside.
 func components(variants []*variant) (list []*component, beside []*variant) {
-	arrays := func(v *variant) bool { return v.format.Name == "npy" }
-	if models := slices.DeleteFunc(slices.Clone(variants), arrays); len(models) > 0 && len(models) < len(variants) {
+	for _, arrays := range [][]string{{"npz", "npy"}, {"npy"}} {
+		data := func(v *variant) bool { return slices.Contains(arrays, v.format.Name) }
+		models := slices.DeleteFunc(slices.Clone(variants), data)
+		if len(models) == 0 {
+			continue
+		}
 		keys := map[string]bool{}
 		for _, v := range models {
 			keys[v.key()] = true
 		}
 		variants = slices.DeleteFunc(slices.Clone(variants), func(v *variant) bool {
-			if arrays(v) && !keys[v.key()] {
+			if data(v) && !keys[v.key()] {
 				beside = append(beside, v)
 				return true
 			}
 			return false
 		})
+		break
 	}
 	stems := map[string]map[string]bool{} // by format
 	several := false

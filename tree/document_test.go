@@ -168,13 +168,13 @@ func TestMetadata(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if *m.Parameters != 9 || m.Format != "safetensors" || len(m.Broken) != 1 || m.Broken[0].Path != "source/b.safetensors" || m.Broken[0].Fault != "truncated" || fmt.Sprint(m.Unavailable) != "[{safetensors/fp32/b} {safetensors/fp16/b} {safetensors/bf16/b} {onnx} {gguf} {npy/b} {tensors/b}]" {
+	if *m.Parameters != 9 || m.Format != "safetensors" || len(m.Broken) != 1 || m.Broken[0].Path != "source/b.safetensors" || m.Broken[0].Fault != "truncated" || fmt.Sprint(m.Unavailable) != "[{safetensors/fp32/b} {safetensors/fp16/b} {safetensors/bf16/b} {onnx} {gguf} {npz/b} {npy/b} {tensors/b}]" {
 		t.Errorf("%+v", m)
 	}
-	if n.Parameters != nil || n.Format != "" || fmt.Sprint(n.Unavailable) != "[{safetensors} {onnx} {gguf} {npy} {tensors}]" {
+	if n.Parameters != nil || n.Format != "" || fmt.Sprint(n.Unavailable) != "[{safetensors} {onnx} {gguf} {npz} {npy} {tensors}]" {
 		t.Errorf("%+v", n)
 	}
-	if fmt.Sprint(o.Aliases) != "[champion latest]" || fmt.Sprint(o.LeftOut) != "[{npy f}]" {
+	if fmt.Sprint(o.Aliases) != "[champion latest]" || fmt.Sprint(o.LeftOut) != "[{npz f} {npy f}]" {
 		t.Errorf("%+v", o)
 	}
 }

@@ -18,6 +18,7 @@ var uses = []struct {
 }{
 	{"safetensors", "python", "import safetensors.torch; weights = safetensors.torch.load_file(%q)"},
 	{"npy", "python", "import numpy; tensor = numpy.load(%q, mmap_mode=\"r\")"},
+	{"npz", "python", "import numpy; weights = numpy.load(%q)"},
 	{"onnx", "python", "import onnxruntime; session = onnxruntime.InferenceSession(%q)"},
 }
 

@@ -165,12 +165,32 @@ func touched(files folder) (n int64) {
 func content(t *testing.T, f *layout.File) []byte {
 	t.Helper()
 	p := make([]byte, f.Size()+1)
-	n, err := f.ReadAt(ctx, nil, p, 0)
+	n, err := f.ReadAt(ctx, memory{}, p, 0)
 	if n != len(p)-1 || err != io.EOF {
 		t.Fatalf("%d bytes of %d: %v", n, len(p)-1, err)
 	}
 	return p[:n]
 }
+
+// memory keeps what comes only as a whole.
+type memory map[layout.ID]*stored
+
+func (m memory) Budget() int64 { return 16 << 20 }
+
+func (m memory) Keep(ctx context.Context, id layout.ID, size int64, build func(context.Context, io.WriterAt) error) (layout.Source, error) {
+	if m[id] == nil {
+		b := make(bytesAt, size)
+		if err := build(ctx, b); err != nil {
+			return nil, err
+		}
+		m[id] = &stored{data: b}
+	}
+	return m[id], nil
+}
+
+type bytesAt []byte
+
+func (b bytesAt) WriteAt(p []byte, off int64) (int, error) { return copy(b[off:], p), nil }
 
 // decoded is what a safetensors file holds, by name, with its header.
 func decoded(t *testing.T, data []byte) (map[string]tensor, *safetensors.Header) {

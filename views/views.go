@@ -11,6 +11,7 @@ import (
 	"github.com/isomerfs/isomerfs/model"
 	"github.com/isomerfs/isomerfs/views/gguf"
 	"github.com/isomerfs/isomerfs/views/npy"
+	"github.com/isomerfs/isomerfs/views/npz"
 	"github.com/isomerfs/isomerfs/views/onnx"
 	"github.com/isomerfs/isomerfs/views/safetensors"
 	"github.com/isomerfs/isomerfs/views/tensors"
@@ -66,6 +67,11 @@ var Table = []View{
 		Name: "gguf", From: []string{"gguf"}, Precisions: gguf.Precisions, More: gguf.More, Asked: gguf.Asked, Plan: gguf.Plan, Readers: packages("gguf>=0.10.0"),
 		Loses: []string{"types of blocks round to their grids", "of what is stored in blocks already, other blocks are made of rounded values"},
 		Needs: []string{"for Q2_K_S an importance matrix beside the model"},
+	},
+	{
+		Name: "npz", Plan: npz.Plan, Left: npz.Left, Readers: packages("numpy>=1.20"),
+		Loses: []string{"metadata", "types of less than 8 bits; bfloat16 and float8 become float32"},
+		Needs: []string{"a read of all tensors before the archive's directory, at its end, is known"},
 	},
 	{
 		Name: "npy", Plan: npy.Plan, Left: npy.Left, Readers: packages("numpy>=1.20"),

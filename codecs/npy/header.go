@@ -1,4 +1,4 @@
-// Package npy reads and writes NumPy's file of one array.
+// Package npy reads and writes NumPy's file of one array, and its archive of several (see ReadArchive).
 //
 //	byte 0    93 'N' 'U' 'M' 'P' 'Y'
 //	     6    version, two bytes: 1 0, 2 0 or 3 0

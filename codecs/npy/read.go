@@ -38,7 +38,7 @@ func Read(ctx context.Context, files layout.Files, name string) (*model.Model, e
 		return nil, fault.In(name, err)
 	}
 	tensor := tensorName(name)
-	data, err := h.data(src, tensor)
+	data, err := h.data(layout.Stored(src), tensor)
 	if err != nil {
 		return nil, fault.In(name, err)
 	}
@@ -49,13 +49,13 @@ func Read(ctx context.Context, files layout.Files, name string) (*model.Model, e
 	}, nil
 }
 
-// data is the array in C order, little-endian. label is for errors.
-func (h *Header) data(src layout.Source, label string) (*layout.File, error) {
+// data is the array of a file in C order, little-endian. label is for errors.
+func (h *Header) data(file *layout.File, label string) (*layout.File, error) {
 	n, err := h.Bytes()
 	if err != nil {
 		return nil, err
 	}
-	f, err := layout.New(layout.Extent{Source: src, Off: h.Start, Len: n})
+	f, err := file.Slice(h.Start, n)
 	if err != nil {
 		return nil, err
 	}

@@ -46,6 +46,36 @@ func (m *Member) sound() error {
 	return nil
 }
 
+// Head is the first n bytes of a member, all of a shorter one, whose CRC-32 is not looked at. It is for what begins with
+// a header; to unpack it costs the n bytes alone.
+func (a *Archive) Head(ctx context.Context, m *Member, n int64) ([]byte, error) {
+	if err := m.sound(); err != nil {
+		return nil, err
+	}
+	n = min(n, m.Size)
+	packed, err := layout.New(layout.Extent{Source: a.src, Off: m.Off, Len: m.Packed})
+	if err != nil {
+		return nil, err
+	}
+	from := &section{ctx: ctx, file: packed}
+	var all []byte
+	if m.Method == Stored {
+		all, err = io.ReadAll(io.LimitReader(from, n))
+	} else {
+		in := &counted{in: from}
+		if all, err = io.ReadAll(io.LimitReader(flate.NewReader(in), n)); err != nil {
+			err = in.failure(err, int64(len(all)), m.Size)
+		}
+	}
+	if err == nil && int64(len(all)) < n {
+		err = fault.New(fault.Mismatch, "its deflate stream has %d bytes, and the archive states %d", len(all), m.Size)
+	}
+	if err != nil {
+		return nil, m.placed(err)
+	}
+	return all, nil
+}
+
 // unpack writes the bytes of a deflated member to w.
 func (m *Member) unpack(ctx context.Context, ws layout.Workspace, packed *layout.File, w io.WriterAt) error {
 	crc := crc32.NewIEEE()
@@ -160,17 +190,10 @@ func inflate(in io.Reader, size int64, write func(p []byte, off int64) error) er
 			}
 			off += int64(n)
 		}
-		var corrupt flate.CorruptInputError
 		switch {
 		case err == nil:
-		case errors.As(err, &corrupt):
-			return fault.New(fault.Malformed, "its deflate stream is broken at byte %d", int64(corrupt))
-		case from.err != nil: // of the source
-			return from.err
-		case err == io.ErrUnexpectedEOF:
-			return fault.New(fault.Truncated, "its deflate stream ends after %d of %d bytes", off, size)
 		case err != io.EOF:
-			return err
+			return from.failure(err, off, size)
 		case off < size:
 			return fault.New(fault.Mismatch, "its deflate stream has %d bytes, and the archive states %d", off, size)
 		default:
@@ -180,6 +203,20 @@ func inflate(in io.Reader, size int64, write func(p []byte, off int64) error) er
 			return nil
 		}
 	}
+}
+
+// failure is an error of a deflate stream of which off bytes of size were unpacked.
+func (c *counted) failure(err error, off, size int64) error {
+	var corrupt flate.CorruptInputError
+	switch {
+	case c.err != nil: // of the source
+		return c.err
+	case errors.As(err, &corrupt):
+		return fault.New(fault.Malformed, "its deflate stream is broken at byte %d", int64(corrupt))
+	case err == io.ErrUnexpectedEOF:
+		return fault.New(fault.Truncated, "its deflate stream ends after %d of %d bytes", off, size)
+	}
+	return err
 }
 
 // counted gives a deflate stream its bytes one by one, so that none behind it is taken.

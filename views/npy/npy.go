@@ -4,7 +4,6 @@ package npy
 
 import (
 	codec "github.com/isomerfs/isomerfs/codecs/npy"
-	"github.com/isomerfs/isomerfs/codecs/quant"
 	"github.com/isomerfs/isomerfs/fault"
 	"github.com/isomerfs/isomerfs/layout"
 	"github.com/isomerfs/isomerfs/model"
@@ -21,15 +20,10 @@ func Plan(m *model.Model, precision string) ([]model.Output, error) {
 	files := make([]model.Output, 0, len(tensors))
 	for i := range tensors {
 		t := &tensors[i]
-		dtype, ok := held(t.DType)
-		if !ok {
+		if _, ok := codec.Held(t.DType); !ok {
 			continue
 		}
-		wide, err := quant.Tensor(*t, dtype)
-		if err != nil {
-			return nil, fault.In(m.File, err)
-		}
-		f, err := file(m, wide)
+		f, wide, err := file(m, *t)
 		if err != nil {
 			return nil, fault.In(m.File, fault.New(fault.KindOf(err), "tensor %q: %s", t.Name, fault.Reason(err)))
 		}
@@ -47,37 +41,12 @@ func Plan(m *model.Model, precision string) ([]model.Output, error) {
 }
 
 // Left are the tensors that NumPy cannot hold.
-func Left(m *model.Model) []model.Left {
-	var left []model.Left
-	for _, t := range model.Unwrapped(m.Tensors) {
-		if _, ok := held(t.DType); !ok {
-			left = append(left, model.Left{Name: t.Name, Reason: "NumPy has no type for " + t.DType.String() + ", and float32 cannot stand for it"})
-		}
-	}
-	return left
-}
-
-// held is the type of a tensor's array: its own, or float32 for floats that NumPy lacks.
-func held(d model.DType) (model.DType, bool) {
-	if _, ok := codec.Descr(d); ok {
-		return d, true
-	}
-	_, ok := quant.Widen(d)
-	return model.F32, ok
-}
+func Left(m *model.Model) []model.Left { return codec.Left(model.Unwrapped(m.Tensors)) }
 
 // file is one array. An array that is stored as one, in C order and little-endian, is the stored file.
-func file(m *model.Model, t model.Tensor) (*layout.File, error) {
-	if m.Format == codec.Format && m.Source != nil {
-		if spans := t.Data.Spans(); len(spans) == 0 {
-			return layout.Stored(m.Source), nil
-		} else if _, ok := spans[0].(layout.Extent); ok && len(spans) == 1 {
-			return layout.Stored(m.Source), nil
-		}
+func file(m *model.Model, t model.Tensor) (*layout.File, model.Tensor, error) {
+	if m.Format == codec.Format && m.Source != nil && codec.Plain(t) {
+		return layout.Stored(m.Source), t, nil
 	}
-	head, err := codec.Encode(&codec.Header{DType: t.DType, Shape: t.Shape})
-	if err != nil {
-		return nil, err
-	}
-	return layout.Concat(layout.Bytes(head), t.Data)
+	return codec.Array(t)
 }
