@@ -2,6 +2,7 @@ package layout
 
 import (
 	"context"
+	"slices"
 
 	"github.com/isomerfs/isomerfs/fault"
 )
@@ -43,6 +44,17 @@ func (s Fold) Size() int64 {
 		return 0
 	}
 	return max(0, s.Reducer.Size())
+}
+
+// Sketch is the file with zeros where its Folds stand: what can be read of it without all that they go over.
+func (f *File) Sketch() *File {
+	spans := slices.Clone(f.spans)
+	for i, s := range spans {
+		if s, ok := s.(Fold); ok {
+			spans[i] = Zeros(s.Size())
+		}
+	}
+	return must(spans...)
 }
 
 func (s Fold) check() error {

@@ -187,6 +187,15 @@ func (f *format) left(x *variant) (list []model.Left) {
 	return list
 }
 
+// saves is how many bytes of a stored model the weight views leave to this one.
+func (f *format) saves(x *variant) (n int64) {
+	if f.view.Saves == nil || x.model == nil {
+		return 0
+	}
+	_ = f.c.t.guard(x.file, func() error { n = f.view.Saves(x.model); return nil })
+	return n
+}
+
 // format is what the version is stored as: the format of its first model, or of what is broken where none can be read.
 func (c *contents) format() string {
 	if models := c.models(); len(models) > 0 {

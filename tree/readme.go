@@ -17,6 +17,7 @@ var uses = []struct {
 	line   string
 }{
 	{"safetensors", "python", "import safetensors.torch; weights = safetensors.torch.load_file(%q)"},
+	{"pytorch", "python", "import torch; weights = torch.load(%q, weights_only=True, mmap=True)"},
 	{"npy", "python", "import numpy; tensor = numpy.load(%q, mmap_mode=\"r\")"},
 	{"npz", "python", "import numpy; weights = numpy.load(%q)"},
 	{"onnx", "python", "import onnxruntime; session = onnxruntime.InferenceSession(%q)"},
@@ -86,6 +87,9 @@ func (c *contents) opening(b *bytes.Buffer) {
 		}
 		fmt.Fprintf(b, "%s tensors (%s) of %s parameters in all, stored as %s in %s.\n", countText(int64(len(x.model.Tensors))), strings.Join(types, ", "),
 			countText(x.model.Parameters()), x.model.Format, code("source/"+x.file))
+		for _, f := range c.formats {
+			c.training(b, f, x)
+		}
 	}
 	for _, x := range c.broken() {
 		if of := c.componentOf(x); of != nil && of.main().model != nil {
@@ -108,6 +112,27 @@ func (c *contents) opening(b *bytes.Buffer) {
 	for _, name := range c.strays {
 		fmt.Fprintf(b, "%s is named by no index, so it is no part of the model.\n", code("source/"+name))
 	}
+}
+
+// training says where the state of a training is that the weight views leave out.
+func (c *contents) training(b *bytes.Buffer, f *format, x *variant) {
+	n := f.saves(x)
+	if n == 0 {
+		return
+	}
+	fmt.Fprintf(b, "The weight views leave out %s of training state, which %s has by the names of the parameters", bytesText(n), code(f.view.Name+"/"))
+	for _, g := range c.formats {
+		var whole []string
+		for _, name := range g.view.Asked {
+			if strings.HasSuffix(name, "-full") && len(g.plan(name).files) > 0 {
+				whole = append(whole, code(join(g.view.Name, name)))
+			}
+		}
+		if len(whole) > 0 {
+			fmt.Fprintf(b, "; %s (not listed) keep all of the checkpoint, to resume from", strings.Join(whole, ", "))
+		}
+	}
+	b.WriteString(".\n")
 }
 
 func (c *contents) componentOf(x *variant) *component {

@@ -2,6 +2,7 @@ package tree
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -161,6 +162,7 @@ func (c *contents) show(s *Shown) error {
 	for _, m := range c.components {
 		if x := m.main(); x.model != nil {
 			s.add(m.name, x.model)
+			s.saved(c, m)
 			if of := m.graph(); of != nil && of != x {
 				s.graph(of.model)
 			}
@@ -176,6 +178,15 @@ func (s *Shown) add(name string, m *model.Model) {
 	s.metadata(m.Metadata)
 	if m.Graph != nil && m.Graph.Main != nil {
 		s.graph(m)
+	}
+}
+
+// saved adds how much of what is stored the weight views leave to another.
+func (s *Shown) saved(c *contents, m *component) {
+	for _, f := range c.formats {
+		if n := f.saves(m.main()); n > 0 {
+			s.metadata(map[string]string{f.view.Name: fmt.Sprintf("%d bytes of state, which the weight views leave out", n)})
+		}
 	}
 }
 
@@ -236,7 +247,7 @@ func (f *format) back(ctx context.Context, files []made, of *component) (*model.
 			continue
 		}
 		p := files[i].path
-		w[p] = files[i].out.File
+		w[p] = files[i].out.File.Sketch() // checksums are none of what is shown
 		if len(f.c.t.matching(p)) > 0 && (first == "" || isIndex(p) && !isIndex(first)) {
 			first = p
 		}

@@ -43,6 +43,9 @@ type View struct {
 	// name and the least version, numpy>=1.20.
 	Readers func(m *model.Model) []string
 
+	// Saves is how many bytes of a stored model the weight views leave out because this view has them. nil: none.
+	Saves func(m *model.Model) int64
+
 	// Loses and Needs are what people should know before they choose the view: a clause each.
 	Loses, Needs []string
 }

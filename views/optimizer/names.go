@@ -1,0 +1,310 @@
+package optimizer
+
+import (
+	"encoding/binary"
+	"slices"
+	"strings"
+
+	"github.com/isomerfs/isomerfs/codecs/pickle"
+	"github.com/isomerfs/isomerfs/codecs/torch"
+	"github.com/isomerfs/isomerfs/model"
+)
+
+// How it is known which parameters the numbers of an optimizer mean.
+const (
+	byNames = "names" // the optimizer says so
+	byOrder = "order" // it is the only way in which the weights, in their order, have the shapes of the states
+	byGuess = "guess" // the first of several such ways
+	unknown = ""      // there is no such way
+)
+
+// slot is a parameter of an optimizer.
+type slot struct {
+	optimizer, group int
+	id               pickle.Value
+	state            []pickle.Entry
+	settings         []pickle.Entry
+	shape            []int64 // of the parameter, as far as the state tells
+	known            bool    // whether it does
+
+	name string // found out; meaningful where named
+	at   int    // the weight's place in the model
+	ok   bool   // whether a name was found
+}
+
+// name finds the names of the parameters of all optimizers, whose groups together take parameters of one model, each
+// in the order of the model. It returns how.
+//
+// Numbers are given in the order of all groups, so a group says nothing but the order of its own: state and weights are
+// brought together by their shapes. Weights that no optimizer has (buffers, what is frozen) are passed over.
+func name(slots [][]*slot, tensors []model.Tensor, marked []bool) string {
+	if named := byStored(slots, tensors); named {
+		return byNames
+	}
+	total := 0
+	for _, g := range slots {
+		total += len(g)
+	}
+	for _, candidates := range [][]int{parameters(tensors, marked, false), parameters(tensors, marked, true)} {
+		if len(candidates) < total {
+			continue
+		}
+		shapes := make([][]int64, len(candidates))
+		for i, at := range candidates {
+			shapes[i] = tensors[at].Shape
+		}
+		found, how := match(shapes, slots)
+		if how == unknown {
+			continue
+		}
+		for g, places := range found {
+			for i, place := range places {
+				s := slots[g][i]
+				s.at, s.name, s.ok = candidates[place], tensors[candidates[place]].Name, true
+			}
+		}
+		return how
+	}
+	return unknown
+}
+
+// byStored takes the names that a group stores beside its parameters, or that are what it calls them.
+func byStored(slots [][]*slot, tensors []model.Tensor) bool {
+	at := map[string]int{}
+	for i, t := range tensors {
+		at[t.Name] = i
+	}
+	any := false
+	for _, g := range slots {
+		for _, s := range g {
+			name, ok := s.id.(string)
+			if s.name != "" {
+				name, ok = s.name, true
+			}
+			if !ok {
+				return false
+			}
+			any = true
+			s.name, s.at, s.ok = name, len(tensors), true
+			for _, prefix := range []string{"", "module.", "_orig_mod.", "model."} {
+				if i, known := at[strings.TrimPrefix(name, prefix)]; known {
+					s.name, s.at = tensors[i].Name, i
+					break
+				}
+			}
+		}
+	}
+	return any
+}
+
+// buffers are the last parts of names that PyTorch's own modules and the usual ones beside them give to tensors that
+// are no parameters.
+var buffers = []string{"running_mean", "running_var", "num_batches_tracked", "position_ids", "inv_freq", "relative_position_index",
+	"attn_mask", "masked_bias", "relative_coords_table", "mask", "anchor_grid", "anchors", "stride"}
+
+// parameters are the places of the tensors that an optimizer may have: floats, each once however many names it has. all
+// takes those whose names are buffers' too. marked are the tensors that are marked as parameters; nil where none is.
+func parameters(tensors []model.Tensor, marked []bool, all bool) []int {
+	var list []int
+	seen := map[any]bool{}
+	for i, t := range tensors {
+		last := t.Name[strings.LastIndexByte(t.Name, '.')+1:]
+		switch {
+		case !t.DType.Float() && t.DType != model.C64 && t.DType != model.C128:
+		case marked != nil && !marked[i], !all && slices.Contains(buffers, last):
+		case t.Data.Size() > 0 && seen[t.Data]:
+		default:
+			seen[t.Data] = true
+			list = append(list, i)
+		}
+	}
+	return list
+}
+
+// match finds places in shapes for the slots of each group, in order within each group. Where there is more than one
+// way it takes the first: the groups' own order if that will do, else the earliest of the first group that fits.
+func match(shapes [][]int64, groups [][]*slot) (places [][]int, how string) {
+	total := 0
+	for _, g := range groups {
+		total += len(g)
+	}
+	if len(groups) > 1 && total == len(shapes) { // one group after the other is the order of the model
+		if places, ok := inOrder(shapes, groups); ok && len(groups) > mostGroups {
+			return places, byGuess
+		}
+	}
+	if len(groups) > mostGroups || len(shapes) > mostShapes {
+		return nil, unknown
+	}
+	m := matcher{shapes: shapes, groups: groups, spare: len(shapes) - total, pos: make([]int, len(groups)), ways: map[string]int8{}}
+	ways := m.count(0)
+	switch {
+	case m.steps > mostSteps, ways > 1:
+		how = byGuess
+		if places, ok := inOrder(shapes, groups); ok && total == len(shapes) {
+			return places, how
+		}
+	case ways == 1:
+		how = byOrder
+	default:
+		return nil, unknown
+	}
+	places, ok := m.first()
+	if !ok {
+		return nil, unknown
+	}
+	return places, how
+}
+
+const (
+	mostGroups = 64
+	mostShapes = 1 << 16
+	mostSteps  = 1 << 18 // of a search
+)
+
+// inOrder puts the groups one after another over all shapes.
+func inOrder(shapes [][]int64, groups [][]*slot) (places [][]int, ok bool) {
+	at := 0
+	for _, g := range groups {
+		var list []int
+		for _, s := range g {
+			if at == len(shapes) || !fits(s, shapes[at]) {
+				return nil, false
+			}
+			list = append(list, at)
+			at++
+		}
+		places = append(places, list)
+	}
+	return places, true
+}
+
+func fits(s *slot, shape []int64) bool { return !s.known || slices.Equal(s.shape, shape) }
+
+// matcher counts the ways in which groups can be woven into shapes, and finds the first.
+type matcher struct {
+	shapes [][]int64
+	groups [][]*slot
+	spare  int             // shapes that no slot takes
+	pos    []int           // how many of each group have a place
+	ways   map[string]int8 // by place and pos: none, one, or two for more
+	steps  int
+}
+
+// key is where the search stands.
+func (m *matcher) key(at int) string {
+	b := binary.AppendUvarint(nil, uint64(at))
+	for _, n := range m.pos {
+		b = binary.AppendUvarint(b, uint64(n))
+	}
+	return string(b)
+}
+
+// skipped is how many shapes before at no slot took.
+func (m *matcher) skipped(at int) int {
+	for _, n := range m.pos {
+		at -= n
+	}
+	return at
+}
+
+// count is the ways from place at, up to two.
+func (m *matcher) count(at int) int8 {
+	if m.skipped(at) > m.spare {
+		return 0
+	}
+	if at == len(m.shapes) {
+		return 1
+	}
+	key := m.key(at)
+	if n, ok := m.ways[key]; ok {
+		return n
+	}
+	if m.steps++; m.steps > mostSteps {
+		return 0
+	}
+	var n int8
+	for g, slots := range m.groups {
+		if m.pos[g] < len(slots) && fits(slots[m.pos[g]], m.shapes[at]) {
+			m.pos[g]++
+			n += m.count(at + 1)
+			m.pos[g]--
+			if n > 1 {
+				break
+			}
+		}
+	}
+	if n < 2 && m.skipped(at) < m.spare {
+		n += m.count(at + 1)
+	}
+	n = min(n, 2)
+	m.ways[key] = n
+	return n
+}
+
+// first follows the first way that count found.
+func (m *matcher) first() (places [][]int, ok bool) {
+	places = make([][]int, len(m.groups))
+next:
+	for at := range m.shapes {
+		for g, slots := range m.groups {
+			if m.pos[g] == len(slots) || !fits(slots[m.pos[g]], m.shapes[at]) {
+				continue
+			}
+			m.pos[g]++
+			if m.leads(at + 1) {
+				places[g] = append(places[g], at)
+				continue next
+			}
+			m.pos[g]--
+		}
+		if m.skipped(at+1) > m.spare {
+			return nil, false
+		}
+	}
+	for g, slots := range m.groups {
+		if m.pos[g] < len(slots) {
+			return nil, false
+		}
+	}
+	return places, true
+}
+
+// leads reports whether there is a way from here, as far as count looked.
+func (m *matcher) leads(at int) bool {
+	if at == len(m.shapes) {
+		return m.skipped(at) == m.spare
+	}
+	n, ok := m.ways[m.key(at)]
+	return n > 0 || !ok && m.steps > mostSteps
+}
+
+// stateShape is the shape of the parameter that a state belongs to.
+func stateShape(c *torch.Checkpoint, state []pickle.Entry) (shape []int64, known bool) {
+	var row, col []int64
+	most := int64(-1)
+	for _, e := range state {
+		t := c.Tensor(e.Value)
+		key, _ := e.Key.(string)
+		if t == nil || t.Left != "" || key == "step" {
+			continue
+		}
+		switch key {
+		case "d", "prev_flat_grad": // LBFGS keeps all parameters in one
+			return nil, false
+		case "exp_avg_sq_row": // Adafactor keeps the mean of each row and of each column
+			row = t.Shape
+			continue
+		case "exp_avg_sq_col":
+			col = t.Shape
+			continue
+		}
+		if n, err := model.Elements(t.Shape); err == nil && n > most {
+			shape, known, most = t.Shape, true, n
+		}
+	}
+	if row != nil && len(col) > 0 {
+		return append(slices.Clone(row), col[len(col)-1]), true
+	}
+	return shape, known
+}

@@ -1,0 +1,247 @@
+// Package pytorch is the view of a model's weights as PyTorch has them: the state_dict of a module, in one precision, in
+// files that torch.load opens with weights_only and with mmap. What every float tensor of at least 16 bits becomes is
+// the precision; all others stay as they are. Tensors that share their bytes share a storage.
+//
+// A checkpoint that holds nothing but such a state_dict and has nothing to change is the stored file. A model in
+// several files keeps them, with an index; those that have nothing to change are the stored ones.
+package pytorch
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/isomerfs/isomerfs/codecs/packed"
+	"github.com/isomerfs/isomerfs/codecs/pickle"
+	"github.com/isomerfs/isomerfs/codecs/quant"
+	"github.com/isomerfs/isomerfs/codecs/torch"
+	"github.com/isomerfs/isomerfs/fault"
+	"github.com/isomerfs/isomerfs/layout"
+	"github.com/isomerfs/isomerfs/model"
+)
+
+// The modifiers: mergedSuffix joins the shards of a model in one file, fullSuffix keeps what a training checkpoint holds
+// beside the weights.
+const (
+	mergedSuffix = "-merged"
+	fullSuffix   = "-full"
+)
+
+// Precisions are the folders of the view in order of listing, and Merged those that a model in several files has
+// besides. Asked are not listed: those of a training checkpoint that keep what stands beside the weights.
+var (
+	Precisions = []string{"fp32", "fp16", "bf16"}
+	Merged     = []string{"fp32" + mergedSuffix, "fp16" + mergedSuffix, "bf16" + mergedSuffix}
+	Asked      = []string{"fp32" + fullSuffix, "fp16" + fullSuffix, "bf16" + fullSuffix}
+)
+
+var targets = map[string]model.DType{"fp32": model.F32, "fp16": model.F16, "bf16": model.BF16}
+
+// The names that Hugging Face's libraries look for.
+const (
+	oneName   = "model.pt"
+	shardStem = "pytorch_model"
+	shardExt  = ".bin"
+	indexName = shardStem + shardExt + ".index.json"
+)
+
+// More are the precisions that a model has beside Precisions.
+func More(m *model.Model) []string {
+	if m.Shards == nil {
+		return nil
+	}
+	return Merged
+}
+
+// Plan is the files of a precision. It fails as Unsupported for a model with a tensor that PyTorch has no type for, or
+// with quantized weights that are not decoded here, and as Absent for a precision that the model does not have.
+func Plan(m *model.Model, precision string) ([]model.Output, error) {
+	name, merged := strings.CutSuffix(precision, mergedSuffix)
+	name, whole := strings.CutSuffix(name, fullSuffix)
+	target, ok := targets[name]
+	if !ok {
+		return nil, fault.New(fault.Absent, "pytorch has no precision %q", precision)
+	}
+	if merged && m.Shards == nil {
+		return nil, fault.New(fault.Absent, "the model is stored in one file, so there are no shards to join").
+			Remedied("pytorch/%s is that file's view", name)
+	}
+	if whole {
+		return full(m, name, target)
+	}
+	tensors, err := weights(m, target)
+	if err != nil {
+		return nil, err
+	}
+	if m.Shards != nil && !merged {
+		return shards(m, tensors)
+	}
+	if c := torch.Of(m); c != nil && c.Flat && m.Source != nil && same(tensors, m.Tensors) {
+		return []model.Output{{Path: oneName, File: layout.Stored(m.Source)}}, nil
+	}
+	f, err := file(m.Metadata, tensors)
+	if err != nil {
+		return nil, fault.In(m.File, err)
+	}
+	return []model.Output{{Path: oneName, File: f}}, nil
+}
+
+// full is the view of a training checkpoint that a training resumes from: see torch.Checkpoint.Full. Neither Flat nor
+// without anything beside the weights is one.
+func full(m *model.Model, name string, target model.DType) ([]model.Output, error) {
+	c := torch.Of(m)
+	if c == nil || c.Root == nil {
+		return nil, fault.New(fault.Absent, "the model is stored as weights alone, without the state of a training")
+	}
+	if !training(c) {
+		return nil, fault.New(fault.Absent, "the checkpoint holds the weights and nothing beside them").
+			Remedied("pytorch/%s is all of it", name)
+	}
+	f, _, err := c.Full(target, m.Metadata)
+	if err != nil {
+		return nil, fault.In(m.File, err)
+	}
+	if f == nil {
+		f = layout.Stored(m.Source)
+	}
+	return []model.Output{{Path: oneName, File: f}}, nil
+}
+
+func training(c *torch.Checkpoint) bool {
+	t := c.Training()
+	return len(t.Optimizers) > 0 || len(t.Rest) > 0
+}
+
+// Left is what the precisions with -full leave out, because torch.load would need code to make it.
+func Left(m *model.Model) []model.Left {
+	c := torch.Of(m)
+	if c == nil || c.Root == nil || !training(c) {
+		return nil
+	}
+	_, left, err := c.Full(model.F32, nil)
+	if err != nil {
+		return nil
+	}
+	for i := range left {
+		left[i].Reason = "left out of pytorch/fp32" + fullSuffix + " and its like: " + left[i].Reason
+	}
+	return left
+}
+
+// weights are the tensors of the view.
+func weights(m *model.Model, target model.DType) ([]model.Tensor, error) {
+	meant, err := packed.Weights(m)
+	if err != nil {
+		return nil, err
+	}
+	tensors := make([]model.Tensor, 0, len(meant))
+	for _, t := range meant {
+		if t.DType == model.String {
+			continue
+		}
+		if t.DType.Float() {
+			if t, err = quant.Tensor(t, target); err != nil {
+				return nil, fault.In(m.File, err)
+			}
+		}
+		if err := torch.Holds(t.Name, t.DType, t.Shape); err != nil {
+			return nil, fault.In(m.File, err)
+		}
+		tensors = append(tensors, t)
+	}
+	return tensors, nil
+}
+
+// same reports whether tensors are the stored ones.
+func same(tensors, stored []model.Tensor) bool {
+	return slices.EqualFunc(tensors, stored, func(a, b model.Tensor) bool {
+		return a.Name == b.Name && a.DType == b.DType && a.Data == b.Data
+	})
+}
+
+// shards are the files of a model in several, and their index. A shard of which nothing is left is left out.
+func shards(m *model.Model, tensors []model.Tensor) ([]model.Output, error) {
+	byShard, stored := split(tensors, len(m.Shards)), split(m.Tensors, len(m.Shards))
+	var files []model.Output
+	index := map[string]string{}
+	var total int64
+	unchanged := true
+	for i, name := range m.Shards {
+		if len(byShard[i]) == 0 && len(stored[i]) > 0 {
+			unchanged = false
+			continue
+		}
+		out := model.Output{Path: shardName(m, i)}
+		if src := m.SourceOf(name); src != nil && torch.FlatShard(m, i) && same(byShard[i], stored[i]) {
+			out.File = layout.Stored(src)
+		} else {
+			unchanged = false
+			metadata := m.Metadata
+			if i < len(m.ShardMetadata) {
+				metadata = m.ShardMetadata[i]
+			}
+			f, err := file(metadata, byShard[i])
+			if err != nil {
+				return nil, fault.In(name, err)
+			}
+			out.File = f
+		}
+		files = append(files, out)
+		for _, t := range byShard[i] {
+			index[t.Name] = out.Path
+			total += t.Data.Size()
+		}
+	}
+	at := model.Output{Path: indexName}
+	if m.Format == torch.Format {
+		at.Path = path.Base(m.File)
+	}
+	if src := m.SourceOf(m.File); src != nil && unchanged {
+		at.File = layout.Stored(src)
+	} else {
+		text, err := json.MarshalIndent(map[string]any{"metadata": map[string]int64{"total_size": total}, "weight_map": index}, "", "  ")
+		if err != nil {
+			return nil, fault.In(m.File, fault.New(fault.Unsupported, "no index can be written: %w", err))
+		}
+		at.File = layout.Bytes(append(text, '\n'))
+	}
+	return append(files, at), nil
+}
+
+func split(tensors []model.Tensor, count int) [][]model.Tensor {
+	parts := make([][]model.Tensor, count)
+	for _, t := range tensors {
+		parts[t.Shard] = append(parts[t.Shard], t)
+	}
+	return parts
+}
+
+// shardName is the path of a shard beside its index: the stored one of a model in this container, else the usual one.
+func shardName(m *model.Model, i int) string {
+	if m.Format != torch.Format {
+		return fmt.Sprintf("%s-%05d-of-%05d%s", shardStem, i+1, len(m.Shards), shardExt)
+	}
+	if dir := path.Dir(m.File); dir != "." {
+		return strings.TrimPrefix(m.Shards[i], dir+"/")
+	}
+	return m.Shards[i]
+}
+
+// file is a state_dict of these tensors.
+func file(metadata map[string]string, tensors []model.Tensor) (*layout.File, error) {
+	var w torch.Writer
+	entries := make([]pickle.Entry, len(tensors))
+	for i, t := range tensors {
+		v, err := w.Tensor(t)
+		if err != nil {
+			return nil, err
+		}
+		entries[i] = pickle.Entry{Key: t.Name, Value: v}
+	}
+	metadata = maps.Clone(metadata)
+	delete(metadata, "format") // of what a safetensors file was made for
+	return w.File(torch.StateDict(entries, nil), pickle.EncodeOptions{}, metadata)
+}
