@@ -18,8 +18,8 @@ const maxCards = 64
 // card is an isomerfs.json of the version.
 type card struct {
 	file string      // below the version's folder
-	text []byte      // as it is stored
-	card *model.Card // nil where fault is set
+	text []byte      // as it is stored; nil where err is set
+	card *model.Card // nil where err is set
 	err  error       // why it is not used
 }
 
@@ -58,6 +58,9 @@ func (c *contents) deal(variants []*variant) {
 			if x.err = c.sources(x.card, variants); x.err != nil {
 				x.card = nil
 			}
+		}
+		if x.card == nil {
+			x.text = nil
 		}
 	}
 	for _, v := range variants {

@@ -33,6 +33,9 @@ func (c *contents) cost() int64 {
 			}
 		}
 	}
+	for _, x := range c.cards {
+		n += storedCost + int64(2*len(x.text)) // and what it says
+	}
 	for _, x := range c.beside {
 		if x.model != nil {
 			n += modelCost(x.model)
