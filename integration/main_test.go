@@ -10,6 +10,7 @@
 //	ISOMERFS_TEST_BINARY     the binary; without it only the tests of the house run
 //	ISOMERFS_TEST_REQUIRE    what must not be missing here: fuse,root,fusermount3,python,fio,rsync (test.sh sets it)
 //	ISOMERFS_TEST_PYTHON     an interpreter with the packages of requirements.txt
+//	ISOMERFS_TEST_SCANNERS   an interpreter with the packages of requirements-scanners.txt
 //	ISOMERFS_TEST_SCRATCH    a folder on the disk to work on, about 4 GB; default: the temporary folder
 //	ISOMERFS_TEST_CORPUS     a folder of real models with a MANIFEST.tsv, as more inputs
 //	ISOMERFS_TEST_MALFORMED  a folder of broken models with an EXPECT.tsv, as more inputs

@@ -58,6 +58,14 @@ func missing(name string) string {
 		if said, err := exec.Command(python, "-c", "import numpy, ml_dtypes, safetensors").CombinedOutput(); err != nil {
 			return python + " lacks packages of requirements.txt: " + strings.TrimSpace(string(said))
 		}
+	case "scanners":
+		python := os.Getenv("ISOMERFS_TEST_SCANNERS")
+		if python == "" {
+			return "ISOMERFS_TEST_SCANNERS names no interpreter (./integration/python.sh --scanners --path)"
+		}
+		if said, err := exec.Command(python, "-c", "import picklescan, fickling, modelscan").CombinedOutput(); err != nil {
+			return python + " lacks packages of requirements-scanners.txt: " + strings.TrimSpace(string(said))
+		}
 	case "torch":
 		if lack := missing("python"); lack != "" {
 			return lack

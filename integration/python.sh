@@ -5,6 +5,7 @@
 #   ./integration/python.sh SCRIPT ARGS...      run a script
 #   ./integration/python.sh --path              print the interpreter's path
 #   ./integration/python.sh --torch ...         either, with PyTorch too (requirements-torch.txt)
+#   ./integration/python.sh --scanners ...      either, with the scanners of requirements-scanners.txt alone
 #
 # PIP_INDEX_URL and the other variables of pip choose the package index; ISOMERFS_TEST_TORCH_INDEX that of PyTorch alone.
 set -euo pipefail
@@ -14,6 +15,9 @@ lists=("$here/requirements.txt")
 if [ "${1:-}" = --torch ]; then
 	shift
 	lists+=("$here/requirements-torch.txt")
+elif [ "${1:-}" = --scanners ]; then
+	shift
+	lists=("$here/requirements-scanners.txt")
 fi
 key=$( (cat "${lists[@]}"; python3 --version) | sha256sum | cut -c1-16)
 venv=$base/venv-$key

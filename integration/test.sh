@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CGO_ENABLED=0
-export ISOMERFS_TEST_REQUIRE=${ISOMERFS_TEST_REQUIRE-fuse,fusermount3,root,python,torch,fio,rsync,cpu,llamacpp}
+export ISOMERFS_TEST_REQUIRE=${ISOMERFS_TEST_REQUIRE-fuse,fusermount3,root,python,torch,scanners,fio,rsync,cpu,llamacpp}
 steps=${*:-unit race tiers platforms integration}
 
 step() { printf '\n== %s\n' "$*"; }
@@ -87,6 +87,7 @@ for name in $steps; do
 		make -s build
 		torch= # 5 GB from the default index, so only where it must be there
 		case ",$ISOMERFS_TEST_REQUIRE," in *,torch,*) torch=--torch ;; esac
+		case ",$ISOMERFS_TEST_REQUIRE," in *,scanners,*) export ISOMERFS_TEST_SCANNERS; ISOMERFS_TEST_SCANNERS=$(./integration/python.sh --scanners --path) ;; esac
 		ISOMERFS_TEST_PYTHON=$(./integration/python.sh $torch --path) ISOMERFS_TEST_BINARY=$PWD/bin/isomerfs go test -count=1 -timeout 20m ./integration
 		;;
 	*)

@@ -317,12 +317,9 @@ func (v *version) verifyPickles(ctx context.Context, name string, judged bool, r
 			report(f)
 		}
 	case found.Pickles > 0:
-		detail := fmt.Sprintf("imports %d names, all safe", len(globals))
-		switch {
-		case len(globals) == 0:
-			detail = "imports nothing"
-		case opaque > 0:
-			detail = fmt.Sprintf("imports %d names, of which %d are not known", len(globals), opaque)
+		detail := "imports nothing"
+		if n := len(globals); n > 0 {
+			detail = fmt.Sprintf("imports: %d safe, %d opaque", n-opaque, opaque)
 		}
 		report(Finding{Path: join(v.path, "source/"+name), OK: true, Check: checkPickle, Detail: detail, Globals: globals})
 	}
