@@ -108,3 +108,11 @@ func bytesOf(x []float32) []byte {
 	}
 	return unsafe.Slice((*byte)(unsafe.Pointer(&x[0])), 4*len(x))
 }
+
+// singles are the float32 whose bytes are b, where b lies as they must; nil elsewhere.
+func singles(b []byte) []float32 {
+	if len(b) == 0 || uintptr(unsafe.Pointer(&b[0]))%4 != 0 {
+		return nil
+	}
+	return unsafe.Slice((*float32)(unsafe.Pointer(&b[0])), len(b)/4)
+}

@@ -55,9 +55,14 @@ func (w *widening) Apply(dst []byte, src [][]byte) error {
 	defer s.free()
 	for count > 0 {
 		k := min(count, chunk*4/int(out))
-		x := s.x[:k*int(out)/4]
-		w.run(x, blocks)
-		copy(dst, bytesOf(x))
+		to := dst[:k*int(out)]
+		if x := singles(to); x != nil {
+			w.run(x, blocks)
+		} else {
+			x := s.x[:len(to)/4]
+			w.run(x, blocks)
+			copy(to, bytesOf(x))
+		}
 		dst, blocks, count = dst[k*int(out):], blocks[k*int(in[0]):], count-k
 	}
 	return nil

@@ -137,7 +137,7 @@ func compareBlocks(t *testing.T, what string, typ Type, want, got []byte, x []fl
 	b := typ.Block()
 	for i := range int64(len(want)) / b.Bytes {
 		one, other, from := want[i*b.Bytes:(i+1)*b.Bytes], got[i*b.Bytes:(i+1)*b.Bytes], x[i*b.Elems:(i+1)*b.Elems]
-		if checkScales(typ, one, from) == nil && !bytes.Equal(one, other) {
+		if (op{to: typ}).checkScales(one, from) == nil && !bytes.Equal(one, other) {
 			t.Errorf("%s: block %d\n%x\n%x", what, i, other, one)
 			return
 		}

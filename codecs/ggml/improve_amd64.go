@@ -1,6 +1,7 @@
 package ggml
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/isomerfs/isomerfs/codecs/quant"
@@ -80,70 +81,90 @@ func widenVector(k *kquant, dst []float32, src []byte) {
 type lanes struct {
 	x, w, t                      [32][16]float32 // elements, weights, and what a kernel keeps
 	scale, offset, weight, sigma [16]float32
-	spare                        [6][16]float32
+	spare                        [9][16]float32
 }
 
-var lanesPool = sync.Pool{New: func() any { return new(lanes) }}
+var lanesPool = sync.Pool{New: func() any { return new([2]lanes) }}
 
-// laneKernels are those of a tier that work on lanes, each over n rows.
+type affineKernel func(a, b *float32, n int, steps float32, numerators *float32, tries int) (failed uint32)
+
+// laneKernels are those of a tier that work on lanes.
 type laneKernels struct {
 	weighMean, weighMagnitude, weighSquare, weighImportance func(l *float32, n int)
-	searchAffine, searchLinear                              func(l *float32, n int, steps float32, numerators *float32, tries int) bool
+	searchAffine, searchLinear                              affineKernel
 	searchScale                                             func(l *float32, n int, steps float32, numerators *float32, tries int)
-	descend                                                 func(l *float32, n int)
+	descend                                                 func(a, b *float32, n int)
+	width                                                   int // groups of a searchScale
 }
 
 var (
 	lanesAVX2 = laneKernels{
-		weighMeanAVX2, weighMagnitudeAVX2, weighSquareAVX2, weighImportanceAVX2, searchAffineAVX2, searchLinearAVX2, searchScaleAVX2, descendAVX2,
+		weighMeanAVX2, weighMagnitudeAVX2, weighSquareAVX2, weighImportanceAVX2, searchAffineAVX2, searchLinearAVX2, searchScaleAVX2, descendAVX2, 8,
 	}
 	lanesAVX512 = laneKernels{
-		weighMeanAVX512, weighMagnitudeAVX512, weighSquareAVX512, weighImportanceAVX512, searchAffineAVX512, searchLinearAVX512, searchScaleAVX512, descendAVX512,
+		weighMeanAVX512, weighMagnitudeAVX512, weighSquareAVX512, weighImportanceAVX512, searchAffineAVX512, searchLinearAVX512, searchScaleAVX512, descendAVX512, 16,
 	}
 )
 
 // search searches the groups of a K-quant in lanes, without importances. It reports false where it cannot.
-func (v *laneKernels) search(typ Type, l *lanes) bool {
-	first := &l.x[0][0]
+func (v *laneKernels) search(typ Type, l *[2]lanes) bool {
 	switch typ {
 	case Q2_K:
-		v.weighMagnitude(first, 16)
-		return v.searchLinear(first, 16, 3, &numeratorsQ2K[0], len(numeratorsQ2K))
+		eachLanes(l, 16, v.weighMagnitude)
+		return v.affine(v.searchLinear, l, 16, 3, numeratorsQ2K)
 	case Q3_K:
-		v.descend(first, 16)
+		v.descend(&l[0].x[0][0], &l[1].x[0][0], 16)
 	case Q4_K:
-		v.weighMean(first, 32)
-		return v.searchAffine(first, 32, 15, &numeratorsQ4K[0], len(numeratorsQ4K))
+		eachLanes(l, 32, v.weighMean)
+		return v.affine(v.searchAffine, l, 32, 15, numeratorsQ4K)
 	case Q5_K:
-		v.weighMean(first, 32)
-		return v.searchAffine(first, 32, 31, &numeratorsQ5K[0], len(numeratorsQ5K))
+		eachLanes(l, 32, v.weighMean)
+		return v.affine(v.searchAffine, l, 32, 31, numeratorsQ5K)
 	case Q6_K:
-		v.weighSquare(first, 16)
-		v.searchScale(first, 16, 32, &numerators32[0], len(numerators32))
+		eachLanes(l, 16, v.weighSquare)
+		v.scale(l, 32, numerators32)
 	}
 	return true
 }
 
 // searchWeighted is search by the importances in w. sigma is set.
-func (v *laneKernels) searchWeighted(typ Type, l *lanes) bool {
-	first := &l.x[0][0]
+func (v *laneKernels) searchWeighted(typ Type, l *[2]lanes) bool {
 	switch typ {
 	case Q2_K:
-		v.weighImportance(first, 16)
-		return v.searchAffine(first, 16, 3, &numeratorsWeighted3[0], len(numeratorsWeighted3))
+		eachLanes(l, 16, v.weighImportance)
+		return v.affine(v.searchAffine, l, 16, 3, numeratorsWeighted3)
 	case Q3_K:
-		v.weighImportance(first, 16)
-		v.searchScale(first, 16, 4, &numerators4[0], len(numerators4))
+		eachLanes(l, 16, v.weighImportance)
+		v.scale(l, 4, numerators4)
 	case Q4_K:
-		v.weighImportance(first, 32)
-		return v.searchAffine(first, 32, 15, &numeratorsWeighted15[0], len(numeratorsWeighted15))
+		eachLanes(l, 32, v.weighImportance)
+		return v.affine(v.searchAffine, l, 32, 15, numeratorsWeighted15)
 	case Q5_K:
-		v.weighImportance(first, 32)
-		return v.searchAffine(first, 32, 31, &numeratorsWeighted31[0], len(numeratorsWeighted31))
+		eachLanes(l, 32, v.weighImportance)
+		return v.affine(v.searchAffine, l, 32, 31, numeratorsWeighted31)
 	case Q6_K:
-		v.searchScale(first, 16, 32, &numerators32[0], len(numerators32))
+		v.scale(l, 32, numerators32)
 	}
 	return true
+}
+
+func eachLanes(l *[2]lanes, n int, weigh func(l *float32, n int)) {
+	weigh(&l[0].x[0][0], n)
+	weigh(&l[1].x[0][0], n)
+}
+
+// affine is searchAffine over all lanes.
+func (v *laneKernels) affine(search affineKernel, l *[2]lanes, n int, steps float32, numerators []float32) bool {
+	return search(&l[0].x[0][0], &l[1].x[0][0], n, steps, &numerators[0], len(numerators)) == 0
+}
+
+// scale is searchScale over all lanes, of groups of 16.
+func (v *laneKernels) scale(l *[2]lanes, steps float32, numerators []float32) {
+	for k := range l {
+		for at := 0; at < 16; at += v.width {
+			v.searchScale(&l[k].x[0][at], 16, steps, &numerators[0], len(numerators))
+		}
+	}
 }
 
 // The numerators of inverse scales: over a range, or over the element of largest magnitude.
@@ -170,38 +191,39 @@ func sigmaOf(typ Type, x []float32) float32 {
 }
 
 func (v *laneKernels) quantize(k *kquant, dst []byte, x []float32) {
-	v.each(k, dst, x, nil, func(l *lanes) bool { return v.search(k.typ, l) })
+	v.each(k, dst, x, nil, v.search)
 }
 
 func (v *laneKernels) quantizeWeighted(k *kquant, dst []byte, x, w []float32) {
-	v.each(k, dst, x, w, func(l *lanes) bool { return v.searchWeighted(k.typ, l) })
+	v.each(k, dst, x, w, v.searchWeighted)
 }
 
-// each quantizes the super-blocks of x, one or two at a time: those of sixteen groups. What cannot be searched in lanes
-// is the reference's.
-func (v *laneKernels) each(k *kquant, dst []byte, x, w []float32, search func(l *lanes) bool) {
-	l := lanesPool.Get().(*lanes)
+// each quantizes the super-blocks of x, as many at a time as have thirty-two groups. What cannot be searched in lanes is
+// the reference's.
+func (v *laneKernels) each(k *kquant, dst []byte, x, w []float32, search func(typ Type, l *[2]lanes) bool) {
+	l := lanesPool.Get().(*[2]lanes)
 	defer lanesPool.Put(l)
-	both, size := 16*k.group/super, int(k.typ.Block().Bytes)
+	var g groups
+	per, size := super/k.group, int(k.typ.Block().Bytes)
 	for len(x) > 0 {
-		n := min(both, len(x)/super)
-		lay(&l.x, x, n, k.group)
+		n := min(32/per, len(x)/super)
+		lay(l, x[:n*super], k.group, func(l *lanes) *[32][16]float32 { return &l.x })
 		if w != nil {
-			lay(&l.w, w, n, k.group)
+			lay(l, w[:n*super], k.group, func(l *lanes) *[32][16]float32 { return &l.w })
 			for b := range n {
 				sigma := sigmaOf(k.typ, x[b*super:(b+1)*super])
-				for j := range super / k.group {
-					l.sigma[b*super/k.group+j] = sigma
+				for j := b * per; j < (b+1)*per; j++ {
+					l[j/16].sigma[j%16] = sigma
 				}
 			}
 		}
-		found := search(l)
+		found := search(k.typ, l)
 		for b := range n {
 			var part []float32
 			if w != nil {
 				part = w[b*super : (b+1)*super]
 			}
-			v.finish(k, dst[b*size:(b+1)*size], x[b*super:(b+1)*super], part, l, b*super/k.group, found)
+			k.finish(dst[b*size:(b+1)*size], x[b*super:(b+1)*super], part, &g, &l[b*per/16], b*per%16, found)
 		}
 		x, dst = x[n*super:], dst[n*size:]
 		if w != nil {
@@ -210,46 +232,40 @@ func (v *laneKernels) each(k *kquant, dst []byte, x, w []float32, search func(l 
 	}
 }
 
-// lay lays n super-blocks side by side; the second half of the lanes repeats a lone one of eight groups.
-func lay(to *[32][16]float32, x []float32, n, group int) {
-	if n*super == 16*group {
-		layAVX2(&to[0][0], &x[:n*super][0], group)
-		return
+// lay lays groups side by side. Where there are fewer than thirty-two, other lanes repeat some, which no one looks at.
+func lay(l *[2]lanes, x []float32, group int, field func(l *lanes) *[32][16]float32) {
+	for k := range l {
+		sixteen := x[min(k*16*group, len(x)-super):]
+		if len(sixteen) < 16*group {
+			sixteen = append(append([]float32(nil), sixteen...), sixteen...)
+		}
+		layAVX2(&field(&l[k])[0][0], &sixteen[:16*group][0], group)
 	}
-	var twice [2 * super]float32
-	copy(twice[:], x[:super])
-	copy(twice[super:], x[:super])
-	layAVX2(&to[0][0], &twice[0], group)
 }
 
 // finish stores a super-block whose groups begin at a lane.
-func (v *laneKernels) finish(k *kquant, block []byte, x, w []float32, l *lanes, lane int, found bool) {
-	var g groups
+func (k *kquant) finish(block []byte, x, w []float32, g *groups, l *lanes, lane int, found bool) {
 	search, units := k.search, k.units
 	if w != nil {
 		search, units = k.searchWeighted, k.unitsWeighted
 	}
 	if found {
 		n := super / k.group
-		copy(g.scale[:n], l.scale[lane:])
-		copy(g.offset[:n], l.offset[lane:])
-		copy(g.weight[:n], l.weight[lane:])
+		copy(g.scale[:n], l.scale[lane:lane+n])
+		copy(g.offset[:n], l.offset[lane:lane+n])
+		copy(g.weight[:n], l.weight[lane:lane+n])
 	} else {
-		search(&g, x, w)
+		search(g, x, w)
 	}
-	if !units(block, &g) {
+	if !units(block, g) {
 		return
 	}
-	var d, m [16]float32
-	k.meaning(&d, &m, block)
-	for _, s := range d {
-		if s == 0 { // the levels of the search are wanted
-			search(&g, x, w)
-			k.level(&g, block, x)
-			k.pack(block, &g.level)
-			return
-		}
+	k.meaning(&g.d, &g.m, block)
+	if slices.Contains(g.d[:], 0) { // the levels of the search are wanted
+		search(g, x, w)
+		k.level(g, block, x)
+	} else {
+		relevelAVX2(&g.level[0], &x[0], &g.d[0], &g.m[0], uint32(0x400000+k.lo), uint32(k.hi-k.lo))
 	}
-	relevelAVX2(&g.level[0], &x[0], &d[0], &m[0], uint32(0x400000+k.lo), uint32(k.hi-k.lo))
 	k.pack(block, &g.level)
 }

@@ -32,25 +32,25 @@ func weighSquareAVX2(l *float32, n int)
 //go:noescape
 func weighImportanceAVX2(l *float32, n int)
 
-// searchAffineAVX2 is searchAffine for the groups in lanes, with the numerators of the grid's inverse scales.
+// searchAffineAVX2 is searchAffine for the groups at two places in lanes, with the numerators of the grid's inverse scales.
 //
 //go:noescape
-func searchAffineAVX2(l *float32, n int, steps float32, numerators *float32, tries int) bool
+func searchAffineAVX2(a *float32, b *float32, n int, steps float32, numerators *float32, tries int) (failed uint32)
 
-// searchLinearAVX2 is searchAffine for the groups in lanes, with the numerators of the grid's inverse scales.
+// searchLinearAVX2 is searchAffine for the groups at two places in lanes, with the numerators of the grid's inverse scales.
 //
 //go:noescape
-func searchLinearAVX2(l *float32, n int, steps float32, numerators *float32, tries int) bool
+func searchLinearAVX2(a *float32, b *float32, n int, steps float32, numerators *float32, tries int) (failed uint32)
 
-// searchScaleAVX2 is searchScale for the groups in lanes, with the numerators of the inverse scales, the first of them -steps.
+// searchScaleAVX2 is searchScale for 8 groups in lanes, with the numerators of the inverse scales, the first of them -steps, and then a multiple of 3.
 //
 //go:noescape
 func searchScaleAVX2(l *float32, n int, steps float32, numerators *float32, tries int)
 
-// descendAVX2 is descend for the groups in lanes.
+// descendAVX2 is descend for the groups at two places in lanes.
 //
 //go:noescape
-func descendAVX2(l *float32, n int)
+func descendAVX2(a *float32, b *float32, n int)
 
 // weighMeanAVX512 gives each element the root of the mean of its group's squares, plus its own magnitude.
 //
@@ -72,25 +72,25 @@ func weighSquareAVX512(l *float32, n int)
 //go:noescape
 func weighImportanceAVX512(l *float32, n int)
 
-// searchAffineAVX512 is searchAffine for the groups in lanes, with the numerators of the grid's inverse scales.
+// searchAffineAVX512 is searchAffine for the groups at two places in lanes, with the numerators of the grid's inverse scales.
 //
 //go:noescape
-func searchAffineAVX512(l *float32, n int, steps float32, numerators *float32, tries int) bool
+func searchAffineAVX512(a *float32, b *float32, n int, steps float32, numerators *float32, tries int) (failed uint32)
 
-// searchLinearAVX512 is searchAffine for the groups in lanes, with the numerators of the grid's inverse scales.
+// searchLinearAVX512 is searchAffine for the groups at two places in lanes, with the numerators of the grid's inverse scales.
 //
 //go:noescape
-func searchLinearAVX512(l *float32, n int, steps float32, numerators *float32, tries int) bool
+func searchLinearAVX512(a *float32, b *float32, n int, steps float32, numerators *float32, tries int) (failed uint32)
 
-// searchScaleAVX512 is searchScale for the groups in lanes, with the numerators of the inverse scales, the first of them -steps.
+// searchScaleAVX512 is searchScale for 16 groups in lanes, with the numerators of the inverse scales, the first of them -steps, and then a multiple of 6.
 //
 //go:noescape
 func searchScaleAVX512(l *float32, n int, steps float32, numerators *float32, tries int)
 
-// descendAVX512 is descend for the groups in lanes.
+// descendAVX512 is descend for the groups at two places in lanes.
 //
 //go:noescape
-func descendAVX512(l *float32, n int)
+func descendAVX512(a *float32, b *float32, n int)
 
 // relevelAVX2 is relevel for a super-block, with a scale, not 0, and an offset for every 16 elements; bias is 2^22 plus the lowest level and top what is between it and the highest.
 //

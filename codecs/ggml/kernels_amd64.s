@@ -189,8 +189,8 @@ squares:
 weights:
 	VANDPS  (DX), Y2, Y3
 	VANDPS  32(DX), Y2, Y4
-	VADDPS  Y3, Y1, Y3
-	VADDPS  Y4, Y0, Y4
+	VADDPS  Y1, Y3, Y3
+	VADDPS  Y0, Y4, Y4
 	VMOVUPS Y3, 2048(DX)
 	VMOVUPS Y4, 2080(DX)
 	ADDQ    $0x00000040, DX
@@ -280,19 +280,21 @@ weights:
 	VZEROUPPER
 	RET
 
-// func searchAffineAVX2(l *float32, n int, steps float32, numerators *float32, tries int) bool
-// Requires: AVX
-TEXT ·searchAffineAVX2(SB), NOSPLIT, $0-41
-	MOVQ    l+0(FP), AX
-	MOVQ    n+8(FP), CX
-	SHLQ    $0x06, CX
-	LEAQ    (AX)(CX*1), CX
-	MOVQ    numerators+24(FP), BX
-	MOVQ    tries+32(FP), SI
-	VMOVUPS (AX), Y0
-	VMOVUPS 32(AX), Y1
-	VMOVUPS 2048(AX), Y2
-	VMOVUPS 2080(AX), Y3
+// func searchAffineAVX2(a *float32, b *float32, n int, steps float32, numerators *float32, tries int) (failed uint32)
+// Requires: AVX, AVX2
+TEXT ·searchAffineAVX2(SB), NOSPLIT, $0-52
+	MOVQ    n+16(FP), AX
+	SHLQ    $0x06, AX
+	MOVQ    a+0(FP), CX
+	LEAQ    (CX)(AX*1), DX
+	MOVQ    b+8(FP), BX
+	LEAQ    (BX)(AX*1), DI
+	MOVQ    numerators+32(FP), R9
+	MOVQ    tries+40(FP), R10
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	VMOVUPS 2048(CX), Y2
+	VMOVUPS 2080(CX), Y3
 	VMOVAPS Y0, Y4
 	VMOVAPS Y1, Y5
 	VMOVAPS Y0, Y6
@@ -301,13 +303,13 @@ TEXT ·searchAffineAVX2(SB), NOSPLIT, $0-41
 	VMOVAPS Y3, Y9
 	VMULPS  Y0, Y2, Y0
 	VMULPS  Y1, Y3, Y1
-	LEAQ    64(AX), DX
+	LEAQ    64(CX), AX
 
-range:
-	VMOVUPS      (DX), Y2
-	VMOVUPS      32(DX), Y3
-	VMOVUPS      2048(DX), Y10
-	VMOVUPS      2080(DX), Y11
+arange:
+	VMOVUPS      (AX), Y2
+	VMOVUPS      32(AX), Y3
+	VMOVUPS      2048(AX), Y10
+	VMOVUPS      2080(AX), Y11
 	VMINPS       Y4, Y2, Y4
 	VMINPS       Y5, Y3, Y5
 	VMAXPS       Y6, Y2, Y6
@@ -318,149 +320,297 @@ range:
 	VMULPS       Y3, Y11, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
-	ADDQ         $0x00000040, DX
-	CMPQ         DX, CX
-	JB           range
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DX
+	JB           arange
 	VXORPS       Y2, Y2, Y2
 	VMINPS       Y4, Y2, Y4
 	VMINPS       Y5, Y2, Y5
-	VBROADCASTSS word_80000000<>+0(SB), Y2
-	VMOVUPS      Y4, 6464(AX)
-	VMOVUPS      Y5, 6496(AX)
-	VMOVUPS      Y6, 6400(AX)
-	VMOVUPS      Y7, 6432(AX)
-	VMOVUPS      Y8, 6528(AX)
-	VMOVUPS      Y9, 6560(AX)
-	VMOVUPS      Y0, 6592(AX)
-	VMOVUPS      Y1, 6624(AX)
+	VMOVUPS      Y4, 6464(CX)
+	VMOVUPS      Y5, 6496(CX)
+	VMOVUPS      Y6, 6400(CX)
+	VMOVUPS      Y7, 6432(CX)
+	VMOVUPS      Y8, 6528(CX)
+	VMOVUPS      Y9, 6560(CX)
+	VMOVUPS      Y0, 6592(CX)
+	VMOVUPS      Y1, 6624(CX)
 	VCMPPS       $0x00, Y6, Y4, Y0
 	VCMPPS       $0x00, Y7, Y5, Y1
-	VMOVUPS      Y0, 6720(AX)
-	VMOVUPS      Y1, 6752(AX)
-	VXORPS       Y4, Y2, Y0
-	VXORPS       Y5, Y2, Y1
-	VMOVUPS      Y0, 6208(AX)
-	VMOVUPS      Y1, 6240(AX)
-	XORL         DI, DI
-	VBROADCASTSS steps+16(FP), Y0
-	VMOVUPS      6208(AX), Y1
-	VMOVUPS      6240(AX), Y2
-	VADDPS       6400(AX), Y1, Y3
-	VADDPS       6432(AX), Y2, Y4
-	VDIVPS       Y3, Y0, Y5
-	VDIVPS       Y4, Y0, Y6
-	VBROADCASTSS word_7fffffff<>+0(SB), Y7
-	VBROADCASTSS word_4a7ffffc<>+0(SB), Y8
-	VMULPS       Y3, Y5, Y3
-	VMULPS       Y4, Y6, Y4
-	VANDPS       Y3, Y7, Y3
-	VANDPS       Y4, Y7, Y4
-	VADDPS       6464(AX), Y1, Y1
-	VADDPS       6496(AX), Y2, Y2
-	VMULPS       Y1, Y5, Y1
-	VMULPS       Y2, Y6, Y2
-	VANDPS       Y1, Y7, Y1
-	VANDPS       Y2, Y7, Y2
-	VCMPPS       $0x16, Y8, Y3, Y3
-	VCMPPS       $0x16, Y8, Y4, Y4
-	VCMPPS       $0x16, Y8, Y1, Y1
-	VCMPPS       $0x16, Y8, Y2, Y2
-	VORPS        Y3, Y1, Y1
-	VORPS        Y4, Y2, Y2
-	VMOVUPS      6720(AX), Y3
-	VMOVUPS      6752(AX), Y4
-	VANDNPS      Y1, Y3, Y1
-	VANDNPS      Y2, Y4, Y2
-	VORPS        Y1, Y2, Y1
-	VMOVMSKPS    Y1, DX
-	ORL          DX, DI
-	VMOVUPS      6208(AX), Y1
-	VMOVUPS      6240(AX), Y2
-	VXORPS       Y3, Y3, Y3
-	MOVQ         AX, DX
+	VMOVUPS      Y0, 6656(CX)
+	VMOVUPS      Y1, 6688(CX)
+	VBROADCASTSS word_80000000<>+0(SB), Y0
+	VXORPS       Y0, Y4, Y1
+	VXORPS       Y0, Y5, Y0
+	VMOVUPS      Y1, 6208(CX)
+	VMOVUPS      Y0, 6240(CX)
+	XORL         SI, SI
+	VMOVUPS      (BX), Y0
+	VMOVUPS      32(BX), Y1
+	VMOVUPS      2048(BX), Y2
+	VMOVUPS      2080(BX), Y3
+	VMOVAPS      Y0, Y4
+	VMOVAPS      Y1, Y5
+	VMOVAPS      Y0, Y6
+	VMOVAPS      Y1, Y7
+	VMOVAPS      Y2, Y8
+	VMOVAPS      Y3, Y9
+	VMULPS       Y0, Y2, Y0
+	VMULPS       Y1, Y3, Y1
+	LEAQ         64(BX), AX
 
-levels:
-	VADDPS       (DX), Y1, Y4
-	VMULPS       Y5, Y4, Y4
-	VROUNDPS     $0x08, Y4, Y4
-	VMAXPS       Y3, Y4, Y4
-	VADDPS       32(DX), Y2, Y7
-	VMULPS       Y6, Y7, Y7
-	VROUNDPS     $0x08, Y7, Y7
-	VMAXPS       Y3, Y7, Y7
-	VMINPS       Y0, Y4, Y4
-	VMINPS       Y0, Y7, Y7
-	VMOVUPS      Y4, 4096(DX)
-	VMOVUPS      Y7, 4128(DX)
-	ADDQ         $0x00000040, DX
-	CMPQ         DX, CX
-	JB           levels
-	VBROADCASTSS word_3f800000<>+0(SB), Y0
-	VDIVPS       Y5, Y0, Y1
-	VDIVPS       Y6, Y0, Y0
-	VMOVUPS      Y1, 6144(AX)
-	VMOVUPS      Y0, 6176(AX)
-	VMOVUPS      6464(AX), Y2
-	VMOVUPS      6496(AX), Y3
-	VXORPS       Y4, Y4, Y4
-	VMOVAPS      Y4, Y5
-	VMOVAPS      Y4, Y4
-	MOVQ         AX, DX
-
-first:
-	VMULPS  4096(DX), Y1, Y6
-	VADDPS  Y2, Y6, Y6
-	VSUBPS  (DX), Y6, Y6
-	VMULPS  Y6, Y6, Y6
-	VMULPS  2048(DX), Y6, Y6
-	VADDPS  Y6, Y5, Y5
-	VMULPS  4128(DX), Y0, Y6
-	VADDPS  Y3, Y6, Y6
-	VSUBPS  32(DX), Y6, Y6
-	VMULPS  Y6, Y6, Y6
-	VMULPS  2080(DX), Y6, Y6
-	VADDPS  Y6, Y4, Y4
-	ADDQ    $0x00000040, DX
-	CMPQ    DX, CX
-	JB      first
-	VMOVUPS Y5, 6656(AX)
-	VMOVUPS Y4, 6688(AX)
-
-try:
-	VBROADCASTSS (BX), Y0
-	VMOVUPS      6208(AX), Y1
-	VMOVUPS      6240(AX), Y2
-	VADDPS       6400(AX), Y1, Y3
-	VADDPS       6432(AX), Y2, Y4
+brange:
+	VMOVUPS      (AX), Y2
+	VMOVUPS      32(AX), Y3
+	VMOVUPS      2048(AX), Y10
+	VMOVUPS      2080(AX), Y11
+	VMINPS       Y4, Y2, Y4
+	VMINPS       Y5, Y3, Y5
+	VMAXPS       Y6, Y2, Y6
+	VMAXPS       Y7, Y3, Y7
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y2, Y10, Y2
+	VMULPS       Y3, Y11, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DI
+	JB           brange
+	VXORPS       Y2, Y2, Y2
+	VMINPS       Y4, Y2, Y4
+	VMINPS       Y5, Y2, Y5
+	VMOVUPS      Y4, 6464(BX)
+	VMOVUPS      Y5, 6496(BX)
+	VMOVUPS      Y6, 6400(BX)
+	VMOVUPS      Y7, 6432(BX)
+	VMOVUPS      Y8, 6528(BX)
+	VMOVUPS      Y9, 6560(BX)
+	VMOVUPS      Y0, 6592(BX)
+	VMOVUPS      Y1, 6624(BX)
+	VCMPPS       $0x00, Y6, Y4, Y0
+	VCMPPS       $0x00, Y7, Y5, Y1
+	VMOVUPS      Y0, 6656(BX)
+	VMOVUPS      Y1, 6688(BX)
+	VBROADCASTSS word_80000000<>+0(SB), Y0
+	VXORPS       Y0, Y4, Y1
+	VXORPS       Y0, Y5, Y0
+	VMOVUPS      Y1, 6208(BX)
+	VMOVUPS      Y0, 6240(BX)
+	XORL         R8, R8
+	VBROADCASTSS steps+24(FP), Y0
+	VMOVUPS      6208(CX), Y1
+	VMOVUPS      6240(CX), Y2
+	VADDPS       6400(CX), Y1, Y3
+	VADDPS       6432(CX), Y2, Y4
 	VDIVPS       Y3, Y0, Y5
 	VDIVPS       Y4, Y0, Y0
 	VBROADCASTSS word_7fffffff<>+0(SB), Y6
 	VBROADCASTSS word_4a7ffffc<>+0(SB), Y7
 	VMULPS       Y3, Y5, Y3
 	VMULPS       Y4, Y0, Y4
-	VANDPS       Y3, Y6, Y3
-	VANDPS       Y4, Y6, Y4
-	VADDPS       6464(AX), Y1, Y1
-	VADDPS       6496(AX), Y2, Y2
-	VMULPS       Y1, Y5, Y1
-	VMULPS       Y2, Y0, Y2
-	VANDPS       Y1, Y6, Y1
-	VANDPS       Y2, Y6, Y2
+	VANDPS       Y6, Y3, Y3
+	VANDPS       Y6, Y4, Y4
+	VADDPS       6464(CX), Y1, Y8
+	VADDPS       6496(CX), Y2, Y9
+	VMULPS       Y8, Y5, Y8
+	VMULPS       Y9, Y0, Y9
+	VANDPS       Y6, Y8, Y8
+	VANDPS       Y6, Y9, Y6
 	VCMPPS       $0x16, Y7, Y3, Y3
 	VCMPPS       $0x16, Y7, Y4, Y4
-	VCMPPS       $0x16, Y7, Y1, Y1
-	VCMPPS       $0x16, Y7, Y2, Y2
-	VORPS        Y3, Y1, Y1
-	VORPS        Y4, Y2, Y2
-	VMOVUPS      6720(AX), Y3
-	VMOVUPS      6752(AX), Y4
-	VANDNPS      Y1, Y3, Y1
-	VANDNPS      Y2, Y4, Y2
-	VORPS        Y1, Y2, Y1
-	VMOVMSKPS    Y1, DX
-	ORL          DX, DI
-	VMOVUPS      6208(AX), Y1
-	VMOVUPS      6240(AX), Y2
+	VCMPPS       $0x16, Y7, Y8, Y8
+	VCMPPS       $0x16, Y7, Y6, Y6
+	VORPS        Y3, Y8, Y3
+	VORPS        Y4, Y6, Y4
+	VMOVUPS      6656(CX), Y6
+	VMOVUPS      6688(CX), Y7
+	VANDNPS      Y3, Y6, Y3
+	VANDNPS      Y4, Y7, Y4
+	VORPS        Y3, Y4, Y3
+	VMOVMSKPS    Y3, AX
+	ORL          AX, SI
+	VXORPS       Y3, Y3, Y3
+	VBROADCASTSS steps+24(FP), Y4
+	MOVQ         CX, AX
+
+alevels:
+	VADDPS       (AX), Y1, Y6
+	VADDPS       32(AX), Y2, Y7
+	VMULPS       Y5, Y6, Y6
+	VMULPS       Y0, Y7, Y7
+	VROUNDPS     $0x08, Y6, Y6
+	VROUNDPS     $0x08, Y7, Y7
+	VPMAXSD      Y3, Y6, Y6
+	VPMAXSD      Y3, Y7, Y7
+	VPMINSD      Y4, Y6, Y6
+	VPMINSD      Y4, Y7, Y7
+	VMOVUPS      Y6, 4096(AX)
+	VMOVUPS      Y7, 4128(AX)
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DX
+	JB           alevels
+	VBROADCASTSS word_3f800000<>+0(SB), Y1
+	VDIVPS       Y5, Y1, Y2
+	VDIVPS       Y0, Y1, Y0
+	VMOVUPS      Y2, 6144(CX)
+	VMOVUPS      Y0, 6176(CX)
+	VMOVUPS      Y2, 6784(CX)
+	VMOVUPS      Y0, 6816(CX)
+	VMOVUPS      6464(CX), Y0
+	VMOVUPS      6496(CX), Y1
+	VMOVUPS      Y0, 6848(CX)
+	VMOVUPS      Y1, 6880(CX)
+	VXORPS       Y0, Y0, Y0
+	VMOVAPS      Y0, Y1
+	VMOVAPS      Y0, Y0
+	VMOVUPS      6784(CX), Y2
+	VMOVUPS      6816(CX), Y3
+	VMOVUPS      6848(CX), Y4
+	VMOVUPS      6880(CX), Y5
+	MOVQ         CX, AX
+
+afirst:
+	VMULPS       4096(AX), Y2, Y6
+	VMULPS       4128(AX), Y3, Y7
+	VADDPS       Y4, Y6, Y6
+	VADDPS       Y5, Y7, Y7
+	VSUBPS       (AX), Y6, Y6
+	VSUBPS       32(AX), Y7, Y7
+	VMULPS       Y6, Y6, Y6
+	VMULPS       Y7, Y7, Y7
+	VMULPS       2048(AX), Y6, Y6
+	VMULPS       2080(AX), Y7, Y7
+	VADDPS       Y6, Y1, Y1
+	VADDPS       Y7, Y0, Y0
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DX
+	JB           afirst
+	VMOVUPS      Y1, 6720(CX)
+	VMOVUPS      Y0, 6752(CX)
+	VBROADCASTSS steps+24(FP), Y0
+	VMOVUPS      6208(BX), Y1
+	VMOVUPS      6240(BX), Y2
+	VADDPS       6400(BX), Y1, Y3
+	VADDPS       6432(BX), Y2, Y4
+	VDIVPS       Y3, Y0, Y5
+	VDIVPS       Y4, Y0, Y0
+	VBROADCASTSS word_7fffffff<>+0(SB), Y6
+	VBROADCASTSS word_4a7ffffc<>+0(SB), Y7
+	VMULPS       Y3, Y5, Y3
+	VMULPS       Y4, Y0, Y4
+	VANDPS       Y6, Y3, Y3
+	VANDPS       Y6, Y4, Y4
+	VADDPS       6464(BX), Y1, Y8
+	VADDPS       6496(BX), Y2, Y9
+	VMULPS       Y8, Y5, Y8
+	VMULPS       Y9, Y0, Y9
+	VANDPS       Y6, Y8, Y8
+	VANDPS       Y6, Y9, Y6
+	VCMPPS       $0x16, Y7, Y3, Y3
+	VCMPPS       $0x16, Y7, Y4, Y4
+	VCMPPS       $0x16, Y7, Y8, Y8
+	VCMPPS       $0x16, Y7, Y6, Y6
+	VORPS        Y3, Y8, Y3
+	VORPS        Y4, Y6, Y4
+	VMOVUPS      6656(BX), Y6
+	VMOVUPS      6688(BX), Y7
+	VANDNPS      Y3, Y6, Y3
+	VANDNPS      Y4, Y7, Y4
+	VORPS        Y3, Y4, Y3
+	VMOVMSKPS    Y3, AX
+	ORL          AX, R8
+	VXORPS       Y3, Y3, Y3
+	VBROADCASTSS steps+24(FP), Y4
+	MOVQ         BX, AX
+
+blevels:
+	VADDPS       (AX), Y1, Y6
+	VADDPS       32(AX), Y2, Y7
+	VMULPS       Y5, Y6, Y6
+	VMULPS       Y0, Y7, Y7
+	VROUNDPS     $0x08, Y6, Y6
+	VROUNDPS     $0x08, Y7, Y7
+	VPMAXSD      Y3, Y6, Y6
+	VPMAXSD      Y3, Y7, Y7
+	VPMINSD      Y4, Y6, Y6
+	VPMINSD      Y4, Y7, Y7
+	VMOVUPS      Y6, 4096(AX)
+	VMOVUPS      Y7, 4128(AX)
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DI
+	JB           blevels
+	VBROADCASTSS word_3f800000<>+0(SB), Y1
+	VDIVPS       Y5, Y1, Y2
+	VDIVPS       Y0, Y1, Y0
+	VMOVUPS      Y2, 6144(BX)
+	VMOVUPS      Y0, 6176(BX)
+	VMOVUPS      Y2, 6784(BX)
+	VMOVUPS      Y0, 6816(BX)
+	VMOVUPS      6464(BX), Y0
+	VMOVUPS      6496(BX), Y1
+	VMOVUPS      Y0, 6848(BX)
+	VMOVUPS      Y1, 6880(BX)
+	VXORPS       Y0, Y0, Y0
+	VMOVAPS      Y0, Y1
+	VMOVAPS      Y0, Y0
+	VMOVUPS      6784(BX), Y2
+	VMOVUPS      6816(BX), Y3
+	VMOVUPS      6848(BX), Y4
+	VMOVUPS      6880(BX), Y5
+	MOVQ         BX, AX
+
+bfirst:
+	VMULPS  4096(AX), Y2, Y6
+	VMULPS  4128(AX), Y3, Y7
+	VADDPS  Y4, Y6, Y6
+	VADDPS  Y5, Y7, Y7
+	VSUBPS  (AX), Y6, Y6
+	VSUBPS  32(AX), Y7, Y7
+	VMULPS  Y6, Y6, Y6
+	VMULPS  Y7, Y7, Y7
+	VMULPS  2048(AX), Y6, Y6
+	VMULPS  2080(AX), Y7, Y7
+	VADDPS  Y6, Y1, Y1
+	VADDPS  Y7, Y0, Y0
+	ADDQ    $0x00000040, AX
+	CMPQ    AX, DI
+	JB      bfirst
+	VMOVUPS Y1, 6720(BX)
+	VMOVUPS Y0, 6752(BX)
+
+try:
+	VBROADCASTSS (R9), Y0
+	VMOVUPS      6208(CX), Y1
+	VMOVUPS      6240(CX), Y2
+	VADDPS       6400(CX), Y1, Y3
+	VADDPS       6432(CX), Y2, Y4
+	VDIVPS       Y3, Y0, Y5
+	VDIVPS       Y4, Y0, Y0
+	VBROADCASTSS word_7fffffff<>+0(SB), Y6
+	VBROADCASTSS word_4a7ffffc<>+0(SB), Y7
+	VMULPS       Y3, Y5, Y3
+	VMULPS       Y4, Y0, Y4
+	VANDPS       Y6, Y3, Y3
+	VANDPS       Y6, Y4, Y4
+	VADDPS       6464(CX), Y1, Y8
+	VADDPS       6496(CX), Y2, Y9
+	VMULPS       Y8, Y5, Y8
+	VMULPS       Y9, Y0, Y9
+	VANDPS       Y6, Y8, Y8
+	VANDPS       Y6, Y9, Y6
+	VCMPPS       $0x16, Y7, Y3, Y3
+	VCMPPS       $0x16, Y7, Y4, Y4
+	VCMPPS       $0x16, Y7, Y8, Y8
+	VCMPPS       $0x16, Y7, Y6, Y6
+	VORPS        Y3, Y8, Y3
+	VORPS        Y4, Y6, Y4
+	VMOVUPS      6656(CX), Y6
+	VMOVUPS      6688(CX), Y7
+	VANDNPS      Y3, Y6, Y3
+	VANDNPS      Y4, Y7, Y4
+	VORPS        Y3, Y4, Y3
+	VMOVMSKPS    Y3, AX
+	ORL          AX, SI
 	VXORPS       Y3, Y3, Y3
 	VMOVAPS      Y3, Y4
 	VMOVAPS      Y3, Y3
@@ -471,145 +621,371 @@ try:
 	VMOVAPS      Y8, Y9
 	VMOVAPS      Y8, Y8
 	VXORPS       Y10, Y10, Y10
-	VBROADCASTSS steps+16(FP), Y11
-	MOVQ         AX, DX
+	VBROADCASTSS steps+24(FP), Y11
+	MOVQ         CX, AX
 
-sums:
-	VADDPS    (DX), Y1, Y12
+asums:
+	VADDPS    (AX), Y1, Y12
+	VADDPS    32(AX), Y2, Y13
 	VMULPS    Y5, Y12, Y12
-	VROUNDPS  $0x08, Y12, Y12
-	VMAXPS    Y10, Y12, Y12
-	VADDPS    32(DX), Y2, Y13
 	VMULPS    Y0, Y13, Y13
+	VROUNDPS  $0x08, Y12, Y12
 	VROUNDPS  $0x08, Y13, Y13
-	VMAXPS    Y10, Y13, Y13
-	VMINPS    Y11, Y12, Y12
-	VMOVUPS   Y12, 4096(DX)
-	VMULPS    2048(DX), Y12, Y14
+	VPMAXSD   Y10, Y12, Y12
+	VPMAXSD   Y10, Y13, Y13
+	VPMINSD   Y11, Y12, Y12
+	VPMINSD   Y11, Y13, Y13
+	VMOVUPS   Y12, 4096(AX)
+	VMOVUPS   Y13, 4128(AX)
+	VMULPS    2048(AX), Y12, Y14
 	VADDPS    Y14, Y4, Y4
 	VMULPS    Y12, Y14, Y12
 	VADDPS    Y12, Y7, Y7
-	VMULPS    (DX), Y14, Y14
+	VMULPS    (AX), Y14, Y14
 	VADDPS    Y14, Y9, Y9
-	VMINPS    Y11, Y13, Y13
-	VMOVUPS   Y13, 4128(DX)
-	VMULPS    2080(DX), Y13, Y12
+	VMULPS    2080(AX), Y13, Y12
 	VADDPS    Y12, Y3, Y3
 	VMULPS    Y13, Y12, Y13
 	VADDPS    Y13, Y6, Y6
-	VMULPS    32(DX), Y12, Y12
+	VMULPS    32(AX), Y12, Y12
 	VADDPS    Y12, Y8, Y8
-	ADDQ      $0x00000040, DX
-	CMPQ      DX, CX
-	JB        sums
-	VMULPS    6528(AX), Y7, Y0
-	VMULPS    6560(AX), Y6, Y1
+	ADDQ      $0x00000040, AX
+	CMPQ      AX, DX
+	JB        asums
+	VMULPS    6528(CX), Y7, Y0
+	VMULPS    6560(CX), Y6, Y1
 	VMULPS    Y4, Y4, Y2
 	VMULPS    Y3, Y3, Y5
 	VSUBPS    Y2, Y0, Y0
 	VSUBPS    Y5, Y1, Y1
-	VMULPS    6528(AX), Y9, Y2
-	VMULPS    6560(AX), Y8, Y5
-	VMULPS    6592(AX), Y4, Y10
-	VMULPS    6624(AX), Y3, Y11
+	VXORPS    Y2, Y2, Y2
+	VCMPPS    $0x1e, Y2, Y0, Y5
+	VCMPPS    $0x1e, Y2, Y1, Y2
+	VMOVUPS   Y5, 6912(CX)
+	VMOVUPS   Y2, 6944(CX)
+	VMULPS    6528(CX), Y9, Y2
+	VMULPS    6560(CX), Y8, Y5
+	VMULPS    6592(CX), Y4, Y10
+	VMULPS    6624(CX), Y3, Y11
 	VSUBPS    Y10, Y2, Y2
 	VSUBPS    Y11, Y5, Y5
 	VDIVPS    Y0, Y2, Y2
 	VDIVPS    Y1, Y5, Y5
-	VMULPS    6592(AX), Y7, Y10
-	VMULPS    6624(AX), Y6, Y11
+	VMULPS    6592(CX), Y7, Y10
+	VMULPS    6624(CX), Y6, Y11
 	VMULPS    Y9, Y4, Y4
 	VMULPS    Y8, Y3, Y3
 	VSUBPS    Y4, Y10, Y4
 	VSUBPS    Y3, Y11, Y3
-	VDIVPS    Y0, Y4, Y4
-	VDIVPS    Y1, Y3, Y3
-	VXORPS    Y10, Y10, Y10
-	VCMPPS    $0x1e, Y10, Y4, Y11
-	VCMPPS    $0x1e, Y10, Y3, Y10
+	VDIVPS    Y0, Y4, Y0
+	VDIVPS    Y1, Y3, Y1
+	VXORPS    Y3, Y3, Y3
+	VCMPPS    $0x1e, Y3, Y0, Y4
+	VCMPPS    $0x1e, Y3, Y1, Y3
+	VORPS     Y4, Y3, Y4
+	VMOVMSKPS Y4, AX
+	TESTL     AX, AX
+	JZ        abelow
+	VXORPS    Y3, Y3, Y3
+	VCMPPS    $0x1e, Y3, Y0, Y4
+	VCMPPS    $0x1e, Y3, Y1, Y3
 	VDIVPS    Y7, Y9, Y7
 	VDIVPS    Y6, Y8, Y6
-	VBLENDVPS Y11, Y7, Y2, Y2
-	VBLENDVPS Y10, Y6, Y5, Y5
+	VBLENDVPS Y4, Y7, Y2, Y2
+	VBLENDVPS Y3, Y6, Y5, Y5
 	VXORPS    Y6, Y6, Y6
-	VBLENDVPS Y11, Y6, Y4, Y4
-	VBLENDVPS Y10, Y6, Y3, Y3
-	VXORPS    Y6, Y6, Y6
-	VCMPPS    $0x1e, Y6, Y0, Y0
-	VCMPPS    $0x1e, Y6, Y1, Y1
-	VXORPS    Y6, Y6, Y6
-	VMOVAPS   Y6, Y7
-	VMOVAPS   Y6, Y6
-	MOVQ      AX, DX
+	VBLENDVPS Y4, Y6, Y0, Y0
+	VBLENDVPS Y3, Y6, Y1, Y1
 
-error:
-	VMULPS       4096(DX), Y2, Y8
-	VADDPS       Y4, Y8, Y8
-	VSUBPS       (DX), Y8, Y8
-	VMULPS       Y8, Y8, Y8
-	VMULPS       2048(DX), Y8, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       4128(DX), Y5, Y8
-	VADDPS       Y3, Y8, Y8
-	VSUBPS       32(DX), Y8, Y8
-	VMULPS       Y8, Y8, Y8
-	VMULPS       2080(DX), Y8, Y8
-	VADDPS       Y8, Y6, Y6
-	ADDQ         $0x00000040, DX
-	CMPQ         DX, CX
-	JB           error
-	VMOVUPS      6656(AX), Y8
-	VMOVUPS      6688(AX), Y9
-	VCMPPS       $0x11, Y8, Y7, Y10
-	VCMPPS       $0x11, Y9, Y6, Y11
-	VANDPS       Y0, Y10, Y0
-	VANDPS       Y1, Y11, Y1
-	VBLENDVPS    Y0, Y7, Y8, Y8
-	VBLENDVPS    Y1, Y6, Y9, Y9
-	VMOVUPS      Y8, 6656(AX)
-	VMOVUPS      Y9, 6688(AX)
-	VMOVUPS      6144(AX), Y6
-	VMOVUPS      6176(AX), Y7
-	VBLENDVPS    Y0, Y2, Y6, Y6
-	VBLENDVPS    Y1, Y5, Y7, Y7
-	VMOVUPS      Y6, 6144(AX)
-	VMOVUPS      Y7, 6176(AX)
-	VMOVUPS      6208(AX), Y6
-	VMOVUPS      6240(AX), Y7
-	VBROADCASTSS word_80000000<>+0(SB), Y2
-	VXORPS       Y4, Y2, Y4
-	VXORPS       Y3, Y2, Y2
-	VBLENDVPS    Y0, Y4, Y6, Y6
-	VBLENDVPS    Y1, Y2, Y7, Y7
-	VMOVUPS      Y6, 6208(AX)
-	VMOVUPS      Y7, 6240(AX)
-	ADDQ         $0x04, BX
-	DECQ         SI
+abelow:
+	VMOVUPS      Y2, 6784(CX)
+	VMOVUPS      Y5, 6816(CX)
+	VMOVUPS      Y0, 6848(CX)
+	VMOVUPS      Y1, 6880(CX)
+	VBROADCASTSS (R9), Y0
+	VMOVUPS      6208(BX), Y1
+	VMOVUPS      6240(BX), Y2
+	VADDPS       6400(BX), Y1, Y3
+	VADDPS       6432(BX), Y2, Y4
+	VDIVPS       Y3, Y0, Y5
+	VDIVPS       Y4, Y0, Y0
+	VBROADCASTSS word_7fffffff<>+0(SB), Y6
+	VBROADCASTSS word_4a7ffffc<>+0(SB), Y7
+	VMULPS       Y3, Y5, Y3
+	VMULPS       Y4, Y0, Y4
+	VANDPS       Y6, Y3, Y3
+	VANDPS       Y6, Y4, Y4
+	VADDPS       6464(BX), Y1, Y8
+	VADDPS       6496(BX), Y2, Y9
+	VMULPS       Y8, Y5, Y8
+	VMULPS       Y9, Y0, Y9
+	VANDPS       Y6, Y8, Y8
+	VANDPS       Y6, Y9, Y6
+	VCMPPS       $0x16, Y7, Y3, Y3
+	VCMPPS       $0x16, Y7, Y4, Y4
+	VCMPPS       $0x16, Y7, Y8, Y8
+	VCMPPS       $0x16, Y7, Y6, Y6
+	VORPS        Y3, Y8, Y3
+	VORPS        Y4, Y6, Y4
+	VMOVUPS      6656(BX), Y6
+	VMOVUPS      6688(BX), Y7
+	VANDNPS      Y3, Y6, Y3
+	VANDNPS      Y4, Y7, Y4
+	VORPS        Y3, Y4, Y3
+	VMOVMSKPS    Y3, AX
+	ORL          AX, R8
+	VXORPS       Y3, Y3, Y3
+	VMOVAPS      Y3, Y4
+	VMOVAPS      Y3, Y3
+	VXORPS       Y6, Y6, Y6
+	VMOVAPS      Y6, Y7
+	VMOVAPS      Y6, Y6
+	VXORPS       Y8, Y8, Y8
+	VMOVAPS      Y8, Y9
+	VMOVAPS      Y8, Y8
+	VXORPS       Y10, Y10, Y10
+	VBROADCASTSS steps+24(FP), Y11
+	MOVQ         BX, AX
+
+bsums:
+	VADDPS    (AX), Y1, Y12
+	VADDPS    32(AX), Y2, Y13
+	VMULPS    Y5, Y12, Y12
+	VMULPS    Y0, Y13, Y13
+	VROUNDPS  $0x08, Y12, Y12
+	VROUNDPS  $0x08, Y13, Y13
+	VPMAXSD   Y10, Y12, Y12
+	VPMAXSD   Y10, Y13, Y13
+	VPMINSD   Y11, Y12, Y12
+	VPMINSD   Y11, Y13, Y13
+	VMOVUPS   Y12, 4096(AX)
+	VMOVUPS   Y13, 4128(AX)
+	VMULPS    2048(AX), Y12, Y14
+	VADDPS    Y14, Y4, Y4
+	VMULPS    Y12, Y14, Y12
+	VADDPS    Y12, Y7, Y7
+	VMULPS    (AX), Y14, Y14
+	VADDPS    Y14, Y9, Y9
+	VMULPS    2080(AX), Y13, Y12
+	VADDPS    Y12, Y3, Y3
+	VMULPS    Y13, Y12, Y13
+	VADDPS    Y13, Y6, Y6
+	VMULPS    32(AX), Y12, Y12
+	VADDPS    Y12, Y8, Y8
+	ADDQ      $0x00000040, AX
+	CMPQ      AX, DI
+	JB        bsums
+	VMULPS    6528(BX), Y7, Y0
+	VMULPS    6560(BX), Y6, Y1
+	VMULPS    Y4, Y4, Y2
+	VMULPS    Y3, Y3, Y5
+	VSUBPS    Y2, Y0, Y0
+	VSUBPS    Y5, Y1, Y1
+	VXORPS    Y2, Y2, Y2
+	VCMPPS    $0x1e, Y2, Y0, Y5
+	VCMPPS    $0x1e, Y2, Y1, Y2
+	VMOVUPS   Y5, 6912(BX)
+	VMOVUPS   Y2, 6944(BX)
+	VMULPS    6528(BX), Y9, Y2
+	VMULPS    6560(BX), Y8, Y5
+	VMULPS    6592(BX), Y4, Y10
+	VMULPS    6624(BX), Y3, Y11
+	VSUBPS    Y10, Y2, Y2
+	VSUBPS    Y11, Y5, Y5
+	VDIVPS    Y0, Y2, Y2
+	VDIVPS    Y1, Y5, Y5
+	VMULPS    6592(BX), Y7, Y10
+	VMULPS    6624(BX), Y6, Y11
+	VMULPS    Y9, Y4, Y4
+	VMULPS    Y8, Y3, Y3
+	VSUBPS    Y4, Y10, Y4
+	VSUBPS    Y3, Y11, Y3
+	VDIVPS    Y0, Y4, Y0
+	VDIVPS    Y1, Y3, Y1
+	VXORPS    Y3, Y3, Y3
+	VCMPPS    $0x1e, Y3, Y0, Y4
+	VCMPPS    $0x1e, Y3, Y1, Y3
+	VORPS     Y4, Y3, Y4
+	VMOVMSKPS Y4, AX
+	TESTL     AX, AX
+	JZ        bbelow
+	VXORPS    Y3, Y3, Y3
+	VCMPPS    $0x1e, Y3, Y0, Y4
+	VCMPPS    $0x1e, Y3, Y1, Y3
+	VDIVPS    Y7, Y9, Y7
+	VDIVPS    Y6, Y8, Y6
+	VBLENDVPS Y4, Y7, Y2, Y2
+	VBLENDVPS Y3, Y6, Y5, Y5
+	VXORPS    Y6, Y6, Y6
+	VBLENDVPS Y4, Y6, Y0, Y0
+	VBLENDVPS Y3, Y6, Y1, Y1
+
+bbelow:
+	VMOVUPS Y2, 6784(BX)
+	VMOVUPS Y5, 6816(BX)
+	VMOVUPS Y0, 6848(BX)
+	VMOVUPS Y1, 6880(BX)
+	VXORPS  Y0, Y0, Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y0
+	VMOVUPS 6784(CX), Y2
+	VMOVUPS 6816(CX), Y3
+	VMOVUPS 6848(CX), Y4
+	VMOVUPS 6880(CX), Y5
+	MOVQ    CX, AX
+
+aerror:
+	VMULPS       4096(AX), Y2, Y6
+	VMULPS       4128(AX), Y3, Y7
+	VADDPS       Y4, Y6, Y6
+	VADDPS       Y5, Y7, Y7
+	VSUBPS       (AX), Y6, Y6
+	VSUBPS       32(AX), Y7, Y7
+	VMULPS       Y6, Y6, Y6
+	VMULPS       Y7, Y7, Y7
+	VMULPS       2048(AX), Y6, Y6
+	VMULPS       2080(AX), Y7, Y7
+	VADDPS       Y6, Y1, Y1
+	VADDPS       Y7, Y0, Y0
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DX
+	JB           aerror
+	VMOVUPS      6720(CX), Y2
+	VMOVUPS      6752(CX), Y3
+	VMOVUPS      6912(CX), Y4
+	VMOVUPS      6944(CX), Y5
+	VCMPPS       $0x11, Y2, Y1, Y6
+	VCMPPS       $0x11, Y3, Y0, Y7
+	VANDPS       Y4, Y6, Y4
+	VANDPS       Y5, Y7, Y5
+	VBLENDVPS    Y4, Y1, Y2, Y2
+	VBLENDVPS    Y5, Y0, Y3, Y3
+	VMOVUPS      Y2, 6720(CX)
+	VMOVUPS      Y3, 6752(CX)
+	VMOVUPS      6208(CX), Y0
+	VMOVUPS      6240(CX), Y1
+	VMOVUPS      6848(CX), Y2
+	VMOVUPS      6880(CX), Y3
+	VBROADCASTSS word_80000000<>+0(SB), Y6
+	VXORPS       Y6, Y2, Y2
+	VXORPS       Y6, Y3, Y3
+	VBLENDVPS    Y4, Y2, Y0, Y0
+	VBLENDVPS    Y5, Y3, Y1, Y1
+	VMOVUPS      Y0, 6208(CX)
+	VMOVUPS      Y1, 6240(CX)
+	VMOVUPS      6144(CX), Y0
+	VMOVUPS      6176(CX), Y1
+	VBLENDVPS    Y4, 6784(CX), Y0, Y0
+	VBLENDVPS    Y5, 6816(CX), Y1, Y1
+	VMOVUPS      Y0, 6144(CX)
+	VMOVUPS      Y1, 6176(CX)
+	VXORPS       Y0, Y0, Y0
+	VMOVAPS      Y0, Y1
+	VMOVAPS      Y0, Y0
+	VMOVUPS      6784(BX), Y2
+	VMOVUPS      6816(BX), Y3
+	VMOVUPS      6848(BX), Y4
+	VMOVUPS      6880(BX), Y5
+	MOVQ         BX, AX
+
+berror:
+	VMULPS       4096(AX), Y2, Y6
+	VMULPS       4128(AX), Y3, Y7
+	VADDPS       Y4, Y6, Y6
+	VADDPS       Y5, Y7, Y7
+	VSUBPS       (AX), Y6, Y6
+	VSUBPS       32(AX), Y7, Y7
+	VMULPS       Y6, Y6, Y6
+	VMULPS       Y7, Y7, Y7
+	VMULPS       2048(AX), Y6, Y6
+	VMULPS       2080(AX), Y7, Y7
+	VADDPS       Y6, Y1, Y1
+	VADDPS       Y7, Y0, Y0
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DI
+	JB           berror
+	VMOVUPS      6720(BX), Y2
+	VMOVUPS      6752(BX), Y3
+	VMOVUPS      6912(BX), Y4
+	VMOVUPS      6944(BX), Y5
+	VCMPPS       $0x11, Y2, Y1, Y6
+	VCMPPS       $0x11, Y3, Y0, Y7
+	VANDPS       Y4, Y6, Y4
+	VANDPS       Y5, Y7, Y5
+	VBLENDVPS    Y4, Y1, Y2, Y2
+	VBLENDVPS    Y5, Y0, Y3, Y3
+	VMOVUPS      Y2, 6720(BX)
+	VMOVUPS      Y3, 6752(BX)
+	VMOVUPS      6208(BX), Y0
+	VMOVUPS      6240(BX), Y1
+	VMOVUPS      6848(BX), Y2
+	VMOVUPS      6880(BX), Y3
+	VBROADCASTSS word_80000000<>+0(SB), Y6
+	VXORPS       Y6, Y2, Y2
+	VXORPS       Y6, Y3, Y3
+	VBLENDVPS    Y4, Y2, Y0, Y0
+	VBLENDVPS    Y5, Y3, Y1, Y1
+	VMOVUPS      Y0, 6208(BX)
+	VMOVUPS      Y1, 6240(BX)
+	VMOVUPS      6144(BX), Y0
+	VMOVUPS      6176(BX), Y1
+	VBLENDVPS    Y4, 6784(BX), Y0, Y0
+	VBLENDVPS    Y5, 6816(BX), Y1, Y1
+	VMOVUPS      Y0, 6144(BX)
+	VMOVUPS      Y1, 6176(BX)
+	ADDQ         $0x04, R9
+	DECQ         R10
 	JNZ          try
-	VMOVUPS      6720(AX), Y0
-	VMOVUPS      6752(AX), Y1
-	VMOVUPS      6144(AX), Y2
-	VMOVUPS      6176(AX), Y3
+	VMOVUPS      6656(CX), Y0
+	VMOVUPS      6688(CX), Y1
+	VMOVUPS      6144(CX), Y2
+	VMOVUPS      6176(CX), Y3
 	VXORPS       Y4, Y4, Y4
 	VBLENDVPS    Y0, Y4, Y2, Y2
 	VBLENDVPS    Y1, Y4, Y3, Y3
-	VMOVUPS      Y2, 6144(AX)
-	VMOVUPS      Y3, 6176(AX)
-	VMOVUPS      6208(AX), Y2
-	VMOVUPS      6240(AX), Y3
-	VBROADCASTSS word_80000000<>+0(SB), Y4
-	VMOVUPS      6464(AX), Y5
-	VMOVUPS      6496(AX), Y6
-	VXORPS       Y5, Y4, Y5
+	VMOVUPS      Y2, 6144(CX)
+	VMOVUPS      Y3, 6176(CX)
+	VMOVUPS      6208(CX), Y2
+	VMOVUPS      6240(CX), Y3
+	VMOVUPS      6464(CX), Y4
+	VMOVUPS      6496(CX), Y5
+	VBROADCASTSS word_80000000<>+0(SB), Y6
 	VXORPS       Y6, Y4, Y4
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VXORPS       Y6, Y5, Y5
+	VBLENDVPS    Y0, Y4, Y2, Y2
+	VBLENDVPS    Y1, Y5, Y3, Y3
+	VMOVUPS      Y2, 6208(CX)
+	VMOVUPS      Y3, 6240(CX)
+	TESTL        SI, SI
+	SETNE        AL
+	MOVBLZX      AL, SI
+	VMOVUPS      6656(BX), Y0
+	VMOVUPS      6688(BX), Y1
+	VMOVUPS      6144(BX), Y2
+	VMOVUPS      6176(BX), Y3
+	VXORPS       Y4, Y4, Y4
+	VBLENDVPS    Y0, Y4, Y2, Y2
 	VBLENDVPS    Y1, Y4, Y3, Y3
-	VMOVUPS      Y2, 6208(AX)
-	VMOVUPS      Y3, 6240(AX)
+	VMOVUPS      Y2, 6144(BX)
+	VMOVUPS      Y3, 6176(BX)
+	VMOVUPS      6208(BX), Y2
+	VMOVUPS      6240(BX), Y3
+	VMOVUPS      6464(BX), Y4
+	VMOVUPS      6496(BX), Y5
+	VBROADCASTSS word_80000000<>+0(SB), Y6
+	VXORPS       Y6, Y4, Y4
+	VXORPS       Y6, Y5, Y5
+	VBLENDVPS    Y0, Y4, Y2, Y2
+	VBLENDVPS    Y1, Y5, Y3, Y3
+	VMOVUPS      Y2, 6208(BX)
+	VMOVUPS      Y3, 6240(BX)
+	TESTL        R8, R8
+	SETNE        AL
+	MOVBLZX      AL, R8
+	SHLL         $0x01, R8
+	ORL          R8, SI
 	VZEROUPPER
-	TESTL        DI, DI
-	SETEQ        AL
-	MOVB         AL, ret+40(FP)
+	MOVL         SI, failed+48(FP)
 	RET
 
 DATA word_80000000<>+0(SB)/4, $0x80000000
@@ -621,19 +997,21 @@ GLOBL word_4a7ffffc<>(SB), RODATA|NOPTR, $4
 DATA word_3f800000<>+0(SB)/4, $0x3f800000
 GLOBL word_3f800000<>(SB), RODATA|NOPTR, $4
 
-// func searchLinearAVX2(l *float32, n int, steps float32, numerators *float32, tries int) bool
-// Requires: AVX
-TEXT ·searchLinearAVX2(SB), NOSPLIT, $0-41
-	MOVQ    l+0(FP), AX
-	MOVQ    n+8(FP), CX
-	SHLQ    $0x06, CX
-	LEAQ    (AX)(CX*1), CX
-	MOVQ    numerators+24(FP), BX
-	MOVQ    tries+32(FP), SI
-	VMOVUPS (AX), Y0
-	VMOVUPS 32(AX), Y1
-	VMOVUPS 2048(AX), Y2
-	VMOVUPS 2080(AX), Y3
+// func searchLinearAVX2(a *float32, b *float32, n int, steps float32, numerators *float32, tries int) (failed uint32)
+// Requires: AVX, AVX2
+TEXT ·searchLinearAVX2(SB), NOSPLIT, $0-52
+	MOVQ    n+16(FP), AX
+	SHLQ    $0x06, AX
+	MOVQ    a+0(FP), CX
+	LEAQ    (CX)(AX*1), DX
+	MOVQ    b+8(FP), BX
+	LEAQ    (BX)(AX*1), DI
+	MOVQ    numerators+32(FP), R9
+	MOVQ    tries+40(FP), R10
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	VMOVUPS 2048(CX), Y2
+	VMOVUPS 2080(CX), Y3
 	VMOVAPS Y0, Y4
 	VMOVAPS Y1, Y5
 	VMOVAPS Y0, Y6
@@ -642,13 +1020,13 @@ TEXT ·searchLinearAVX2(SB), NOSPLIT, $0-41
 	VMOVAPS Y3, Y9
 	VMULPS  Y0, Y2, Y0
 	VMULPS  Y1, Y3, Y1
-	LEAQ    64(AX), DX
+	LEAQ    64(CX), AX
 
-range:
-	VMOVUPS      (DX), Y2
-	VMOVUPS      32(DX), Y3
-	VMOVUPS      2048(DX), Y10
-	VMOVUPS      2080(DX), Y11
+arange:
+	VMOVUPS      (AX), Y2
+	VMOVUPS      32(AX), Y3
+	VMOVUPS      2048(AX), Y10
+	VMOVUPS      2080(AX), Y11
 	VMINPS       Y4, Y2, Y4
 	VMINPS       Y5, Y3, Y5
 	VMAXPS       Y6, Y2, Y6
@@ -659,150 +1037,299 @@ range:
 	VMULPS       Y3, Y11, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
-	ADDQ         $0x00000040, DX
-	CMPQ         DX, CX
-	JB           range
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DX
+	JB           arange
 	VXORPS       Y2, Y2, Y2
 	VMINPS       Y4, Y2, Y4
 	VMINPS       Y5, Y2, Y5
-	VBROADCASTSS word_80000000<>+0(SB), Y2
-	VMOVUPS      Y4, 6464(AX)
-	VMOVUPS      Y5, 6496(AX)
-	VMOVUPS      Y6, 6400(AX)
-	VMOVUPS      Y7, 6432(AX)
-	VMOVUPS      Y8, 6528(AX)
-	VMOVUPS      Y9, 6560(AX)
-	VMOVUPS      Y0, 6592(AX)
-	VMOVUPS      Y1, 6624(AX)
+	VMOVUPS      Y4, 6464(CX)
+	VMOVUPS      Y5, 6496(CX)
+	VMOVUPS      Y6, 6400(CX)
+	VMOVUPS      Y7, 6432(CX)
+	VMOVUPS      Y8, 6528(CX)
+	VMOVUPS      Y9, 6560(CX)
+	VMOVUPS      Y0, 6592(CX)
+	VMOVUPS      Y1, 6624(CX)
 	VCMPPS       $0x00, Y6, Y4, Y0
 	VCMPPS       $0x00, Y7, Y5, Y1
-	VMOVUPS      Y0, 6720(AX)
-	VMOVUPS      Y1, 6752(AX)
-	VXORPS       Y4, Y2, Y0
-	VXORPS       Y5, Y2, Y1
-	VMOVUPS      Y0, 6208(AX)
-	VMOVUPS      Y1, 6240(AX)
-	XORL         DI, DI
-	VBROADCASTSS steps+16(FP), Y0
-	VMOVUPS      6208(AX), Y1
-	VMOVUPS      6240(AX), Y2
-	VADDPS       6400(AX), Y1, Y3
-	VADDPS       6432(AX), Y2, Y4
-	VDIVPS       Y3, Y0, Y5
-	VDIVPS       Y4, Y0, Y6
-	VBROADCASTSS word_7fffffff<>+0(SB), Y7
-	VBROADCASTSS word_4a7ffffc<>+0(SB), Y8
-	VMULPS       Y3, Y5, Y3
-	VMULPS       Y4, Y6, Y4
-	VANDPS       Y3, Y7, Y3
-	VANDPS       Y4, Y7, Y4
-	VADDPS       6464(AX), Y1, Y1
-	VADDPS       6496(AX), Y2, Y2
-	VMULPS       Y1, Y5, Y1
-	VMULPS       Y2, Y6, Y2
-	VANDPS       Y1, Y7, Y1
-	VANDPS       Y2, Y7, Y2
-	VCMPPS       $0x16, Y8, Y3, Y3
-	VCMPPS       $0x16, Y8, Y4, Y4
-	VCMPPS       $0x16, Y8, Y1, Y1
-	VCMPPS       $0x16, Y8, Y2, Y2
-	VORPS        Y3, Y1, Y1
-	VORPS        Y4, Y2, Y2
-	VMOVUPS      6720(AX), Y3
-	VMOVUPS      6752(AX), Y4
-	VANDNPS      Y1, Y3, Y1
-	VANDNPS      Y2, Y4, Y2
-	VORPS        Y1, Y2, Y1
-	VMOVMSKPS    Y1, DX
-	ORL          DX, DI
-	VMOVUPS      6208(AX), Y1
-	VMOVUPS      6240(AX), Y2
-	VXORPS       Y3, Y3, Y3
-	MOVQ         AX, DX
+	VMOVUPS      Y0, 6656(CX)
+	VMOVUPS      Y1, 6688(CX)
+	VBROADCASTSS word_80000000<>+0(SB), Y0
+	VXORPS       Y0, Y4, Y1
+	VXORPS       Y0, Y5, Y0
+	VMOVUPS      Y1, 6208(CX)
+	VMOVUPS      Y0, 6240(CX)
+	XORL         SI, SI
+	VMOVUPS      (BX), Y0
+	VMOVUPS      32(BX), Y1
+	VMOVUPS      2048(BX), Y2
+	VMOVUPS      2080(BX), Y3
+	VMOVAPS      Y0, Y4
+	VMOVAPS      Y1, Y5
+	VMOVAPS      Y0, Y6
+	VMOVAPS      Y1, Y7
+	VMOVAPS      Y2, Y8
+	VMOVAPS      Y3, Y9
+	VMULPS       Y0, Y2, Y0
+	VMULPS       Y1, Y3, Y1
+	LEAQ         64(BX), AX
 
-levels:
-	VADDPS       (DX), Y1, Y4
-	VMULPS       Y5, Y4, Y4
-	VROUNDPS     $0x08, Y4, Y4
-	VMAXPS       Y3, Y4, Y4
-	VADDPS       32(DX), Y2, Y7
-	VMULPS       Y6, Y7, Y7
-	VROUNDPS     $0x08, Y7, Y7
-	VMAXPS       Y3, Y7, Y7
-	VMINPS       Y0, Y4, Y4
-	VMINPS       Y0, Y7, Y7
-	VMOVUPS      Y4, 4096(DX)
-	VMOVUPS      Y7, 4128(DX)
-	ADDQ         $0x00000040, DX
-	CMPQ         DX, CX
-	JB           levels
-	VBROADCASTSS word_3f800000<>+0(SB), Y0
-	VDIVPS       Y5, Y0, Y1
-	VDIVPS       Y6, Y0, Y0
-	VMOVUPS      Y1, 6144(AX)
-	VMOVUPS      Y0, 6176(AX)
-	VMOVUPS      6464(AX), Y2
-	VMOVUPS      6496(AX), Y3
-	VXORPS       Y4, Y4, Y4
-	VMOVAPS      Y4, Y5
-	VMOVAPS      Y4, Y4
-	VBROADCASTSS word_7fffffff<>+0(SB), Y6
-	MOVQ         AX, DX
-
-first:
-	VMULPS  4096(DX), Y1, Y7
-	VADDPS  Y2, Y7, Y7
-	VSUBPS  (DX), Y7, Y7
-	VANDPS  Y6, Y7, Y7
-	VMULPS  2048(DX), Y7, Y7
-	VADDPS  Y7, Y5, Y5
-	VMULPS  4128(DX), Y0, Y7
-	VADDPS  Y3, Y7, Y7
-	VSUBPS  32(DX), Y7, Y7
-	VANDPS  Y6, Y7, Y7
-	VMULPS  2080(DX), Y7, Y7
-	VADDPS  Y7, Y4, Y4
-	ADDQ    $0x00000040, DX
-	CMPQ    DX, CX
-	JB      first
-	VMOVUPS Y5, 6656(AX)
-	VMOVUPS Y4, 6688(AX)
-
-try:
-	VBROADCASTSS (BX), Y0
-	VMOVUPS      6208(AX), Y1
-	VMOVUPS      6240(AX), Y2
-	VADDPS       6400(AX), Y1, Y3
-	VADDPS       6432(AX), Y2, Y4
+brange:
+	VMOVUPS      (AX), Y2
+	VMOVUPS      32(AX), Y3
+	VMOVUPS      2048(AX), Y10
+	VMOVUPS      2080(AX), Y11
+	VMINPS       Y4, Y2, Y4
+	VMINPS       Y5, Y3, Y5
+	VMAXPS       Y6, Y2, Y6
+	VMAXPS       Y7, Y3, Y7
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y2, Y10, Y2
+	VMULPS       Y3, Y11, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DI
+	JB           brange
+	VXORPS       Y2, Y2, Y2
+	VMINPS       Y4, Y2, Y4
+	VMINPS       Y5, Y2, Y5
+	VMOVUPS      Y4, 6464(BX)
+	VMOVUPS      Y5, 6496(BX)
+	VMOVUPS      Y6, 6400(BX)
+	VMOVUPS      Y7, 6432(BX)
+	VMOVUPS      Y8, 6528(BX)
+	VMOVUPS      Y9, 6560(BX)
+	VMOVUPS      Y0, 6592(BX)
+	VMOVUPS      Y1, 6624(BX)
+	VCMPPS       $0x00, Y6, Y4, Y0
+	VCMPPS       $0x00, Y7, Y5, Y1
+	VMOVUPS      Y0, 6656(BX)
+	VMOVUPS      Y1, 6688(BX)
+	VBROADCASTSS word_80000000<>+0(SB), Y0
+	VXORPS       Y0, Y4, Y1
+	VXORPS       Y0, Y5, Y0
+	VMOVUPS      Y1, 6208(BX)
+	VMOVUPS      Y0, 6240(BX)
+	XORL         R8, R8
+	VBROADCASTSS steps+24(FP), Y0
+	VMOVUPS      6208(CX), Y1
+	VMOVUPS      6240(CX), Y2
+	VADDPS       6400(CX), Y1, Y3
+	VADDPS       6432(CX), Y2, Y4
 	VDIVPS       Y3, Y0, Y5
 	VDIVPS       Y4, Y0, Y0
 	VBROADCASTSS word_7fffffff<>+0(SB), Y6
 	VBROADCASTSS word_4a7ffffc<>+0(SB), Y7
 	VMULPS       Y3, Y5, Y3
 	VMULPS       Y4, Y0, Y4
-	VANDPS       Y3, Y6, Y3
-	VANDPS       Y4, Y6, Y4
-	VADDPS       6464(AX), Y1, Y1
-	VADDPS       6496(AX), Y2, Y2
-	VMULPS       Y1, Y5, Y1
-	VMULPS       Y2, Y0, Y2
-	VANDPS       Y1, Y6, Y1
-	VANDPS       Y2, Y6, Y2
+	VANDPS       Y6, Y3, Y3
+	VANDPS       Y6, Y4, Y4
+	VADDPS       6464(CX), Y1, Y8
+	VADDPS       6496(CX), Y2, Y9
+	VMULPS       Y8, Y5, Y8
+	VMULPS       Y9, Y0, Y9
+	VANDPS       Y6, Y8, Y8
+	VANDPS       Y6, Y9, Y6
 	VCMPPS       $0x16, Y7, Y3, Y3
 	VCMPPS       $0x16, Y7, Y4, Y4
-	VCMPPS       $0x16, Y7, Y1, Y1
-	VCMPPS       $0x16, Y7, Y2, Y2
-	VORPS        Y3, Y1, Y1
-	VORPS        Y4, Y2, Y2
-	VMOVUPS      6720(AX), Y3
-	VMOVUPS      6752(AX), Y4
-	VANDNPS      Y1, Y3, Y1
-	VANDNPS      Y2, Y4, Y2
-	VORPS        Y1, Y2, Y1
-	VMOVMSKPS    Y1, DX
-	ORL          DX, DI
-	VMOVUPS      6208(AX), Y1
-	VMOVUPS      6240(AX), Y2
+	VCMPPS       $0x16, Y7, Y8, Y8
+	VCMPPS       $0x16, Y7, Y6, Y6
+	VORPS        Y3, Y8, Y3
+	VORPS        Y4, Y6, Y4
+	VMOVUPS      6656(CX), Y6
+	VMOVUPS      6688(CX), Y7
+	VANDNPS      Y3, Y6, Y3
+	VANDNPS      Y4, Y7, Y4
+	VORPS        Y3, Y4, Y3
+	VMOVMSKPS    Y3, AX
+	ORL          AX, SI
+	VXORPS       Y3, Y3, Y3
+	VBROADCASTSS steps+24(FP), Y4
+	MOVQ         CX, AX
+
+alevels:
+	VADDPS       (AX), Y1, Y6
+	VADDPS       32(AX), Y2, Y7
+	VMULPS       Y5, Y6, Y6
+	VMULPS       Y0, Y7, Y7
+	VROUNDPS     $0x08, Y6, Y6
+	VROUNDPS     $0x08, Y7, Y7
+	VPMAXSD      Y3, Y6, Y6
+	VPMAXSD      Y3, Y7, Y7
+	VPMINSD      Y4, Y6, Y6
+	VPMINSD      Y4, Y7, Y7
+	VMOVUPS      Y6, 4096(AX)
+	VMOVUPS      Y7, 4128(AX)
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DX
+	JB           alevels
+	VBROADCASTSS word_3f800000<>+0(SB), Y1
+	VDIVPS       Y5, Y1, Y2
+	VDIVPS       Y0, Y1, Y0
+	VMOVUPS      Y2, 6144(CX)
+	VMOVUPS      Y0, 6176(CX)
+	VMOVUPS      Y2, 6784(CX)
+	VMOVUPS      Y0, 6816(CX)
+	VMOVUPS      6464(CX), Y0
+	VMOVUPS      6496(CX), Y1
+	VMOVUPS      Y0, 6848(CX)
+	VMOVUPS      Y1, 6880(CX)
+	VXORPS       Y0, Y0, Y0
+	VMOVAPS      Y0, Y1
+	VMOVAPS      Y0, Y0
+	VMOVUPS      6784(CX), Y2
+	VMOVUPS      6816(CX), Y3
+	VMOVUPS      6848(CX), Y4
+	VMOVUPS      6880(CX), Y5
+	VBROADCASTSS word_7fffffff<>+0(SB), Y6
+	MOVQ         CX, AX
+
+afirst:
+	VMULPS       4096(AX), Y2, Y7
+	VMULPS       4128(AX), Y3, Y8
+	VADDPS       Y4, Y7, Y7
+	VADDPS       Y5, Y8, Y8
+	VSUBPS       (AX), Y7, Y7
+	VSUBPS       32(AX), Y8, Y8
+	VANDPS       Y6, Y7, Y7
+	VANDPS       Y6, Y8, Y8
+	VMULPS       2048(AX), Y7, Y7
+	VMULPS       2080(AX), Y8, Y8
+	VADDPS       Y7, Y1, Y1
+	VADDPS       Y8, Y0, Y0
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DX
+	JB           afirst
+	VMOVUPS      Y1, 6720(CX)
+	VMOVUPS      Y0, 6752(CX)
+	VBROADCASTSS steps+24(FP), Y0
+	VMOVUPS      6208(BX), Y1
+	VMOVUPS      6240(BX), Y2
+	VADDPS       6400(BX), Y1, Y3
+	VADDPS       6432(BX), Y2, Y4
+	VDIVPS       Y3, Y0, Y5
+	VDIVPS       Y4, Y0, Y0
+	VBROADCASTSS word_7fffffff<>+0(SB), Y6
+	VBROADCASTSS word_4a7ffffc<>+0(SB), Y7
+	VMULPS       Y3, Y5, Y3
+	VMULPS       Y4, Y0, Y4
+	VANDPS       Y6, Y3, Y3
+	VANDPS       Y6, Y4, Y4
+	VADDPS       6464(BX), Y1, Y8
+	VADDPS       6496(BX), Y2, Y9
+	VMULPS       Y8, Y5, Y8
+	VMULPS       Y9, Y0, Y9
+	VANDPS       Y6, Y8, Y8
+	VANDPS       Y6, Y9, Y6
+	VCMPPS       $0x16, Y7, Y3, Y3
+	VCMPPS       $0x16, Y7, Y4, Y4
+	VCMPPS       $0x16, Y7, Y8, Y8
+	VCMPPS       $0x16, Y7, Y6, Y6
+	VORPS        Y3, Y8, Y3
+	VORPS        Y4, Y6, Y4
+	VMOVUPS      6656(BX), Y6
+	VMOVUPS      6688(BX), Y7
+	VANDNPS      Y3, Y6, Y3
+	VANDNPS      Y4, Y7, Y4
+	VORPS        Y3, Y4, Y3
+	VMOVMSKPS    Y3, AX
+	ORL          AX, R8
+	VXORPS       Y3, Y3, Y3
+	VBROADCASTSS steps+24(FP), Y4
+	MOVQ         BX, AX
+
+blevels:
+	VADDPS       (AX), Y1, Y6
+	VADDPS       32(AX), Y2, Y7
+	VMULPS       Y5, Y6, Y6
+	VMULPS       Y0, Y7, Y7
+	VROUNDPS     $0x08, Y6, Y6
+	VROUNDPS     $0x08, Y7, Y7
+	VPMAXSD      Y3, Y6, Y6
+	VPMAXSD      Y3, Y7, Y7
+	VPMINSD      Y4, Y6, Y6
+	VPMINSD      Y4, Y7, Y7
+	VMOVUPS      Y6, 4096(AX)
+	VMOVUPS      Y7, 4128(AX)
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DI
+	JB           blevels
+	VBROADCASTSS word_3f800000<>+0(SB), Y1
+	VDIVPS       Y5, Y1, Y2
+	VDIVPS       Y0, Y1, Y0
+	VMOVUPS      Y2, 6144(BX)
+	VMOVUPS      Y0, 6176(BX)
+	VMOVUPS      Y2, 6784(BX)
+	VMOVUPS      Y0, 6816(BX)
+	VMOVUPS      6464(BX), Y0
+	VMOVUPS      6496(BX), Y1
+	VMOVUPS      Y0, 6848(BX)
+	VMOVUPS      Y1, 6880(BX)
+	VXORPS       Y0, Y0, Y0
+	VMOVAPS      Y0, Y1
+	VMOVAPS      Y0, Y0
+	VMOVUPS      6784(BX), Y2
+	VMOVUPS      6816(BX), Y3
+	VMOVUPS      6848(BX), Y4
+	VMOVUPS      6880(BX), Y5
+	VBROADCASTSS word_7fffffff<>+0(SB), Y6
+	MOVQ         BX, AX
+
+bfirst:
+	VMULPS  4096(AX), Y2, Y7
+	VMULPS  4128(AX), Y3, Y8
+	VADDPS  Y4, Y7, Y7
+	VADDPS  Y5, Y8, Y8
+	VSUBPS  (AX), Y7, Y7
+	VSUBPS  32(AX), Y8, Y8
+	VANDPS  Y6, Y7, Y7
+	VANDPS  Y6, Y8, Y8
+	VMULPS  2048(AX), Y7, Y7
+	VMULPS  2080(AX), Y8, Y8
+	VADDPS  Y7, Y1, Y1
+	VADDPS  Y8, Y0, Y0
+	ADDQ    $0x00000040, AX
+	CMPQ    AX, DI
+	JB      bfirst
+	VMOVUPS Y1, 6720(BX)
+	VMOVUPS Y0, 6752(BX)
+
+try:
+	VBROADCASTSS (R9), Y0
+	VMOVUPS      6208(CX), Y1
+	VMOVUPS      6240(CX), Y2
+	VADDPS       6400(CX), Y1, Y3
+	VADDPS       6432(CX), Y2, Y4
+	VDIVPS       Y3, Y0, Y5
+	VDIVPS       Y4, Y0, Y0
+	VBROADCASTSS word_7fffffff<>+0(SB), Y6
+	VBROADCASTSS word_4a7ffffc<>+0(SB), Y7
+	VMULPS       Y3, Y5, Y3
+	VMULPS       Y4, Y0, Y4
+	VANDPS       Y6, Y3, Y3
+	VANDPS       Y6, Y4, Y4
+	VADDPS       6464(CX), Y1, Y8
+	VADDPS       6496(CX), Y2, Y9
+	VMULPS       Y8, Y5, Y8
+	VMULPS       Y9, Y0, Y9
+	VANDPS       Y6, Y8, Y8
+	VANDPS       Y6, Y9, Y6
+	VCMPPS       $0x16, Y7, Y3, Y3
+	VCMPPS       $0x16, Y7, Y4, Y4
+	VCMPPS       $0x16, Y7, Y8, Y8
+	VCMPPS       $0x16, Y7, Y6, Y6
+	VORPS        Y3, Y8, Y3
+	VORPS        Y4, Y6, Y4
+	VMOVUPS      6656(CX), Y6
+	VMOVUPS      6688(CX), Y7
+	VANDNPS      Y3, Y6, Y3
+	VANDNPS      Y4, Y7, Y4
+	VORPS        Y3, Y4, Y3
+	VMOVMSKPS    Y3, AX
+	ORL          AX, SI
 	VXORPS       Y3, Y3, Y3
 	VMOVAPS      Y3, Y4
 	VMOVAPS      Y3, Y3
@@ -813,150 +1340,377 @@ try:
 	VMOVAPS      Y8, Y9
 	VMOVAPS      Y8, Y8
 	VXORPS       Y10, Y10, Y10
-	VBROADCASTSS steps+16(FP), Y11
-	MOVQ         AX, DX
+	VBROADCASTSS steps+24(FP), Y11
+	MOVQ         CX, AX
 
-sums:
-	VADDPS       (DX), Y1, Y12
-	VMULPS       Y5, Y12, Y12
-	VROUNDPS     $0x08, Y12, Y12
-	VMAXPS       Y10, Y12, Y12
-	VADDPS       32(DX), Y2, Y13
-	VMULPS       Y0, Y13, Y13
-	VROUNDPS     $0x08, Y13, Y13
-	VMAXPS       Y10, Y13, Y13
-	VMINPS       Y11, Y12, Y12
-	VMOVUPS      Y12, 4096(DX)
-	VMULPS       2048(DX), Y12, Y14
-	VADDPS       Y14, Y4, Y4
-	VMULPS       Y12, Y14, Y12
-	VADDPS       Y12, Y7, Y7
-	VMULPS       (DX), Y14, Y14
-	VADDPS       Y14, Y9, Y9
-	VMINPS       Y11, Y13, Y13
-	VMOVUPS      Y13, 4128(DX)
-	VMULPS       2080(DX), Y13, Y12
-	VADDPS       Y12, Y3, Y3
-	VMULPS       Y13, Y12, Y13
-	VADDPS       Y13, Y6, Y6
-	VMULPS       32(DX), Y12, Y12
-	VADDPS       Y12, Y8, Y8
-	ADDQ         $0x00000040, DX
-	CMPQ         DX, CX
-	JB           sums
-	VMULPS       6528(AX), Y7, Y0
-	VMULPS       6560(AX), Y6, Y1
-	VMULPS       Y4, Y4, Y2
-	VMULPS       Y3, Y3, Y5
-	VSUBPS       Y2, Y0, Y0
-	VSUBPS       Y5, Y1, Y1
-	VMULPS       6528(AX), Y9, Y2
-	VMULPS       6560(AX), Y8, Y5
-	VMULPS       6592(AX), Y4, Y10
-	VMULPS       6624(AX), Y3, Y11
-	VSUBPS       Y10, Y2, Y2
-	VSUBPS       Y11, Y5, Y5
-	VDIVPS       Y0, Y2, Y2
-	VDIVPS       Y1, Y5, Y5
-	VMULPS       6592(AX), Y7, Y10
-	VMULPS       6624(AX), Y6, Y11
-	VMULPS       Y9, Y4, Y4
-	VMULPS       Y8, Y3, Y3
-	VSUBPS       Y4, Y10, Y4
-	VSUBPS       Y3, Y11, Y3
-	VDIVPS       Y0, Y4, Y4
-	VDIVPS       Y1, Y3, Y3
-	VXORPS       Y10, Y10, Y10
-	VCMPPS       $0x1e, Y10, Y4, Y11
-	VCMPPS       $0x1e, Y10, Y3, Y10
-	VDIVPS       Y7, Y9, Y7
-	VDIVPS       Y6, Y8, Y6
-	VBLENDVPS    Y11, Y7, Y2, Y2
-	VBLENDVPS    Y10, Y6, Y5, Y5
-	VXORPS       Y6, Y6, Y6
-	VBLENDVPS    Y11, Y6, Y4, Y4
-	VBLENDVPS    Y10, Y6, Y3, Y3
-	VXORPS       Y6, Y6, Y6
-	VCMPPS       $0x1e, Y6, Y0, Y0
-	VCMPPS       $0x1e, Y6, Y1, Y1
+asums:
+	VADDPS    (AX), Y1, Y12
+	VADDPS    32(AX), Y2, Y13
+	VMULPS    Y5, Y12, Y12
+	VMULPS    Y0, Y13, Y13
+	VROUNDPS  $0x08, Y12, Y12
+	VROUNDPS  $0x08, Y13, Y13
+	VPMAXSD   Y10, Y12, Y12
+	VPMAXSD   Y10, Y13, Y13
+	VPMINSD   Y11, Y12, Y12
+	VPMINSD   Y11, Y13, Y13
+	VMOVUPS   Y12, 4096(AX)
+	VMOVUPS   Y13, 4128(AX)
+	VMULPS    2048(AX), Y12, Y14
+	VADDPS    Y14, Y4, Y4
+	VMULPS    Y12, Y14, Y12
+	VADDPS    Y12, Y7, Y7
+	VMULPS    (AX), Y14, Y14
+	VADDPS    Y14, Y9, Y9
+	VMULPS    2080(AX), Y13, Y12
+	VADDPS    Y12, Y3, Y3
+	VMULPS    Y13, Y12, Y13
+	VADDPS    Y13, Y6, Y6
+	VMULPS    32(AX), Y12, Y12
+	VADDPS    Y12, Y8, Y8
+	ADDQ      $0x00000040, AX
+	CMPQ      AX, DX
+	JB        asums
+	VMULPS    6528(CX), Y7, Y0
+	VMULPS    6560(CX), Y6, Y1
+	VMULPS    Y4, Y4, Y2
+	VMULPS    Y3, Y3, Y5
+	VSUBPS    Y2, Y0, Y0
+	VSUBPS    Y5, Y1, Y1
+	VXORPS    Y2, Y2, Y2
+	VCMPPS    $0x1e, Y2, Y0, Y5
+	VCMPPS    $0x1e, Y2, Y1, Y2
+	VMOVUPS   Y5, 6912(CX)
+	VMOVUPS   Y2, 6944(CX)
+	VMULPS    6528(CX), Y9, Y2
+	VMULPS    6560(CX), Y8, Y5
+	VMULPS    6592(CX), Y4, Y10
+	VMULPS    6624(CX), Y3, Y11
+	VSUBPS    Y10, Y2, Y2
+	VSUBPS    Y11, Y5, Y5
+	VDIVPS    Y0, Y2, Y2
+	VDIVPS    Y1, Y5, Y5
+	VMULPS    6592(CX), Y7, Y10
+	VMULPS    6624(CX), Y6, Y11
+	VMULPS    Y9, Y4, Y4
+	VMULPS    Y8, Y3, Y3
+	VSUBPS    Y4, Y10, Y4
+	VSUBPS    Y3, Y11, Y3
+	VDIVPS    Y0, Y4, Y0
+	VDIVPS    Y1, Y3, Y1
+	VXORPS    Y3, Y3, Y3
+	VCMPPS    $0x1e, Y3, Y0, Y4
+	VCMPPS    $0x1e, Y3, Y1, Y3
+	VORPS     Y4, Y3, Y4
+	VMOVMSKPS Y4, AX
+	TESTL     AX, AX
+	JZ        abelow
+	VXORPS    Y3, Y3, Y3
+	VCMPPS    $0x1e, Y3, Y0, Y4
+	VCMPPS    $0x1e, Y3, Y1, Y3
+	VDIVPS    Y7, Y9, Y7
+	VDIVPS    Y6, Y8, Y6
+	VBLENDVPS Y4, Y7, Y2, Y2
+	VBLENDVPS Y3, Y6, Y5, Y5
+	VXORPS    Y6, Y6, Y6
+	VBLENDVPS Y4, Y6, Y0, Y0
+	VBLENDVPS Y3, Y6, Y1, Y1
+
+abelow:
+	VMOVUPS      Y2, 6784(CX)
+	VMOVUPS      Y5, 6816(CX)
+	VMOVUPS      Y0, 6848(CX)
+	VMOVUPS      Y1, 6880(CX)
+	VBROADCASTSS (R9), Y0
+	VMOVUPS      6208(BX), Y1
+	VMOVUPS      6240(BX), Y2
+	VADDPS       6400(BX), Y1, Y3
+	VADDPS       6432(BX), Y2, Y4
+	VDIVPS       Y3, Y0, Y5
+	VDIVPS       Y4, Y0, Y0
+	VBROADCASTSS word_7fffffff<>+0(SB), Y6
+	VBROADCASTSS word_4a7ffffc<>+0(SB), Y7
+	VMULPS       Y3, Y5, Y3
+	VMULPS       Y4, Y0, Y4
+	VANDPS       Y6, Y3, Y3
+	VANDPS       Y6, Y4, Y4
+	VADDPS       6464(BX), Y1, Y8
+	VADDPS       6496(BX), Y2, Y9
+	VMULPS       Y8, Y5, Y8
+	VMULPS       Y9, Y0, Y9
+	VANDPS       Y6, Y8, Y8
+	VANDPS       Y6, Y9, Y6
+	VCMPPS       $0x16, Y7, Y3, Y3
+	VCMPPS       $0x16, Y7, Y4, Y4
+	VCMPPS       $0x16, Y7, Y8, Y8
+	VCMPPS       $0x16, Y7, Y6, Y6
+	VORPS        Y3, Y8, Y3
+	VORPS        Y4, Y6, Y4
+	VMOVUPS      6656(BX), Y6
+	VMOVUPS      6688(BX), Y7
+	VANDNPS      Y3, Y6, Y3
+	VANDNPS      Y4, Y7, Y4
+	VORPS        Y3, Y4, Y3
+	VMOVMSKPS    Y3, AX
+	ORL          AX, R8
+	VXORPS       Y3, Y3, Y3
+	VMOVAPS      Y3, Y4
+	VMOVAPS      Y3, Y3
 	VXORPS       Y6, Y6, Y6
 	VMOVAPS      Y6, Y7
 	VMOVAPS      Y6, Y6
-	VBROADCASTSS word_7fffffff<>+0(SB), Y8
-	MOVQ         AX, DX
+	VXORPS       Y8, Y8, Y8
+	VMOVAPS      Y8, Y9
+	VMOVAPS      Y8, Y8
+	VXORPS       Y10, Y10, Y10
+	VBROADCASTSS steps+24(FP), Y11
+	MOVQ         BX, AX
 
-error:
-	VMULPS       4096(DX), Y2, Y9
-	VADDPS       Y4, Y9, Y9
-	VSUBPS       (DX), Y9, Y9
-	VANDPS       Y8, Y9, Y9
-	VMULPS       2048(DX), Y9, Y9
-	VADDPS       Y9, Y7, Y7
-	VMULPS       4128(DX), Y5, Y9
-	VADDPS       Y3, Y9, Y9
-	VSUBPS       32(DX), Y9, Y9
-	VANDPS       Y8, Y9, Y9
-	VMULPS       2080(DX), Y9, Y9
-	VADDPS       Y9, Y6, Y6
-	ADDQ         $0x00000040, DX
-	CMPQ         DX, CX
-	JB           error
-	VMOVUPS      6656(AX), Y8
-	VMOVUPS      6688(AX), Y9
-	VCMPPS       $0x11, Y8, Y7, Y10
-	VCMPPS       $0x11, Y9, Y6, Y11
-	VANDPS       Y0, Y10, Y0
-	VANDPS       Y1, Y11, Y1
-	VBLENDVPS    Y0, Y7, Y8, Y8
-	VBLENDVPS    Y1, Y6, Y9, Y9
-	VMOVUPS      Y8, 6656(AX)
-	VMOVUPS      Y9, 6688(AX)
-	VMOVUPS      6144(AX), Y6
-	VMOVUPS      6176(AX), Y7
-	VBLENDVPS    Y0, Y2, Y6, Y6
-	VBLENDVPS    Y1, Y5, Y7, Y7
-	VMOVUPS      Y6, 6144(AX)
-	VMOVUPS      Y7, 6176(AX)
-	VMOVUPS      6208(AX), Y6
-	VMOVUPS      6240(AX), Y7
-	VBROADCASTSS word_80000000<>+0(SB), Y2
-	VXORPS       Y4, Y2, Y4
-	VXORPS       Y3, Y2, Y2
-	VBLENDVPS    Y0, Y4, Y6, Y6
-	VBLENDVPS    Y1, Y2, Y7, Y7
-	VMOVUPS      Y6, 6208(AX)
-	VMOVUPS      Y7, 6240(AX)
-	ADDQ         $0x04, BX
-	DECQ         SI
+bsums:
+	VADDPS    (AX), Y1, Y12
+	VADDPS    32(AX), Y2, Y13
+	VMULPS    Y5, Y12, Y12
+	VMULPS    Y0, Y13, Y13
+	VROUNDPS  $0x08, Y12, Y12
+	VROUNDPS  $0x08, Y13, Y13
+	VPMAXSD   Y10, Y12, Y12
+	VPMAXSD   Y10, Y13, Y13
+	VPMINSD   Y11, Y12, Y12
+	VPMINSD   Y11, Y13, Y13
+	VMOVUPS   Y12, 4096(AX)
+	VMOVUPS   Y13, 4128(AX)
+	VMULPS    2048(AX), Y12, Y14
+	VADDPS    Y14, Y4, Y4
+	VMULPS    Y12, Y14, Y12
+	VADDPS    Y12, Y7, Y7
+	VMULPS    (AX), Y14, Y14
+	VADDPS    Y14, Y9, Y9
+	VMULPS    2080(AX), Y13, Y12
+	VADDPS    Y12, Y3, Y3
+	VMULPS    Y13, Y12, Y13
+	VADDPS    Y13, Y6, Y6
+	VMULPS    32(AX), Y12, Y12
+	VADDPS    Y12, Y8, Y8
+	ADDQ      $0x00000040, AX
+	CMPQ      AX, DI
+	JB        bsums
+	VMULPS    6528(BX), Y7, Y0
+	VMULPS    6560(BX), Y6, Y1
+	VMULPS    Y4, Y4, Y2
+	VMULPS    Y3, Y3, Y5
+	VSUBPS    Y2, Y0, Y0
+	VSUBPS    Y5, Y1, Y1
+	VXORPS    Y2, Y2, Y2
+	VCMPPS    $0x1e, Y2, Y0, Y5
+	VCMPPS    $0x1e, Y2, Y1, Y2
+	VMOVUPS   Y5, 6912(BX)
+	VMOVUPS   Y2, 6944(BX)
+	VMULPS    6528(BX), Y9, Y2
+	VMULPS    6560(BX), Y8, Y5
+	VMULPS    6592(BX), Y4, Y10
+	VMULPS    6624(BX), Y3, Y11
+	VSUBPS    Y10, Y2, Y2
+	VSUBPS    Y11, Y5, Y5
+	VDIVPS    Y0, Y2, Y2
+	VDIVPS    Y1, Y5, Y5
+	VMULPS    6592(BX), Y7, Y10
+	VMULPS    6624(BX), Y6, Y11
+	VMULPS    Y9, Y4, Y4
+	VMULPS    Y8, Y3, Y3
+	VSUBPS    Y4, Y10, Y4
+	VSUBPS    Y3, Y11, Y3
+	VDIVPS    Y0, Y4, Y0
+	VDIVPS    Y1, Y3, Y1
+	VXORPS    Y3, Y3, Y3
+	VCMPPS    $0x1e, Y3, Y0, Y4
+	VCMPPS    $0x1e, Y3, Y1, Y3
+	VORPS     Y4, Y3, Y4
+	VMOVMSKPS Y4, AX
+	TESTL     AX, AX
+	JZ        bbelow
+	VXORPS    Y3, Y3, Y3
+	VCMPPS    $0x1e, Y3, Y0, Y4
+	VCMPPS    $0x1e, Y3, Y1, Y3
+	VDIVPS    Y7, Y9, Y7
+	VDIVPS    Y6, Y8, Y6
+	VBLENDVPS Y4, Y7, Y2, Y2
+	VBLENDVPS Y3, Y6, Y5, Y5
+	VXORPS    Y6, Y6, Y6
+	VBLENDVPS Y4, Y6, Y0, Y0
+	VBLENDVPS Y3, Y6, Y1, Y1
+
+bbelow:
+	VMOVUPS      Y2, 6784(BX)
+	VMOVUPS      Y5, 6816(BX)
+	VMOVUPS      Y0, 6848(BX)
+	VMOVUPS      Y1, 6880(BX)
+	VXORPS       Y0, Y0, Y0
+	VMOVAPS      Y0, Y1
+	VMOVAPS      Y0, Y0
+	VMOVUPS      6784(CX), Y2
+	VMOVUPS      6816(CX), Y3
+	VMOVUPS      6848(CX), Y4
+	VMOVUPS      6880(CX), Y5
+	VBROADCASTSS word_7fffffff<>+0(SB), Y6
+	MOVQ         CX, AX
+
+aerror:
+	VMULPS       4096(AX), Y2, Y7
+	VMULPS       4128(AX), Y3, Y8
+	VADDPS       Y4, Y7, Y7
+	VADDPS       Y5, Y8, Y8
+	VSUBPS       (AX), Y7, Y7
+	VSUBPS       32(AX), Y8, Y8
+	VANDPS       Y6, Y7, Y7
+	VANDPS       Y6, Y8, Y8
+	VMULPS       2048(AX), Y7, Y7
+	VMULPS       2080(AX), Y8, Y8
+	VADDPS       Y7, Y1, Y1
+	VADDPS       Y8, Y0, Y0
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DX
+	JB           aerror
+	VMOVUPS      6720(CX), Y2
+	VMOVUPS      6752(CX), Y3
+	VMOVUPS      6912(CX), Y4
+	VMOVUPS      6944(CX), Y5
+	VCMPPS       $0x11, Y2, Y1, Y6
+	VCMPPS       $0x11, Y3, Y0, Y7
+	VANDPS       Y4, Y6, Y4
+	VANDPS       Y5, Y7, Y5
+	VBLENDVPS    Y4, Y1, Y2, Y2
+	VBLENDVPS    Y5, Y0, Y3, Y3
+	VMOVUPS      Y2, 6720(CX)
+	VMOVUPS      Y3, 6752(CX)
+	VMOVUPS      6208(CX), Y0
+	VMOVUPS      6240(CX), Y1
+	VMOVUPS      6848(CX), Y2
+	VMOVUPS      6880(CX), Y3
+	VBROADCASTSS word_80000000<>+0(SB), Y6
+	VXORPS       Y6, Y2, Y2
+	VXORPS       Y6, Y3, Y3
+	VBLENDVPS    Y4, Y2, Y0, Y0
+	VBLENDVPS    Y5, Y3, Y1, Y1
+	VMOVUPS      Y0, 6208(CX)
+	VMOVUPS      Y1, 6240(CX)
+	VMOVUPS      6144(CX), Y0
+	VMOVUPS      6176(CX), Y1
+	VBLENDVPS    Y4, 6784(CX), Y0, Y0
+	VBLENDVPS    Y5, 6816(CX), Y1, Y1
+	VMOVUPS      Y0, 6144(CX)
+	VMOVUPS      Y1, 6176(CX)
+	VXORPS       Y0, Y0, Y0
+	VMOVAPS      Y0, Y1
+	VMOVAPS      Y0, Y0
+	VMOVUPS      6784(BX), Y2
+	VMOVUPS      6816(BX), Y3
+	VMOVUPS      6848(BX), Y4
+	VMOVUPS      6880(BX), Y5
+	VBROADCASTSS word_7fffffff<>+0(SB), Y6
+	MOVQ         BX, AX
+
+berror:
+	VMULPS       4096(AX), Y2, Y7
+	VMULPS       4128(AX), Y3, Y8
+	VADDPS       Y4, Y7, Y7
+	VADDPS       Y5, Y8, Y8
+	VSUBPS       (AX), Y7, Y7
+	VSUBPS       32(AX), Y8, Y8
+	VANDPS       Y6, Y7, Y7
+	VANDPS       Y6, Y8, Y8
+	VMULPS       2048(AX), Y7, Y7
+	VMULPS       2080(AX), Y8, Y8
+	VADDPS       Y7, Y1, Y1
+	VADDPS       Y8, Y0, Y0
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DI
+	JB           berror
+	VMOVUPS      6720(BX), Y2
+	VMOVUPS      6752(BX), Y3
+	VMOVUPS      6912(BX), Y4
+	VMOVUPS      6944(BX), Y5
+	VCMPPS       $0x11, Y2, Y1, Y6
+	VCMPPS       $0x11, Y3, Y0, Y7
+	VANDPS       Y4, Y6, Y4
+	VANDPS       Y5, Y7, Y5
+	VBLENDVPS    Y4, Y1, Y2, Y2
+	VBLENDVPS    Y5, Y0, Y3, Y3
+	VMOVUPS      Y2, 6720(BX)
+	VMOVUPS      Y3, 6752(BX)
+	VMOVUPS      6208(BX), Y0
+	VMOVUPS      6240(BX), Y1
+	VMOVUPS      6848(BX), Y2
+	VMOVUPS      6880(BX), Y3
+	VBROADCASTSS word_80000000<>+0(SB), Y6
+	VXORPS       Y6, Y2, Y2
+	VXORPS       Y6, Y3, Y3
+	VBLENDVPS    Y4, Y2, Y0, Y0
+	VBLENDVPS    Y5, Y3, Y1, Y1
+	VMOVUPS      Y0, 6208(BX)
+	VMOVUPS      Y1, 6240(BX)
+	VMOVUPS      6144(BX), Y0
+	VMOVUPS      6176(BX), Y1
+	VBLENDVPS    Y4, 6784(BX), Y0, Y0
+	VBLENDVPS    Y5, 6816(BX), Y1, Y1
+	VMOVUPS      Y0, 6144(BX)
+	VMOVUPS      Y1, 6176(BX)
+	ADDQ         $0x04, R9
+	DECQ         R10
 	JNZ          try
-	VMOVUPS      6720(AX), Y0
-	VMOVUPS      6752(AX), Y1
-	VMOVUPS      6144(AX), Y2
-	VMOVUPS      6176(AX), Y3
+	VMOVUPS      6656(CX), Y0
+	VMOVUPS      6688(CX), Y1
+	VMOVUPS      6144(CX), Y2
+	VMOVUPS      6176(CX), Y3
 	VXORPS       Y4, Y4, Y4
 	VBLENDVPS    Y0, Y4, Y2, Y2
 	VBLENDVPS    Y1, Y4, Y3, Y3
-	VMOVUPS      Y2, 6144(AX)
-	VMOVUPS      Y3, 6176(AX)
-	VMOVUPS      6208(AX), Y2
-	VMOVUPS      6240(AX), Y3
-	VBROADCASTSS word_80000000<>+0(SB), Y4
-	VMOVUPS      6464(AX), Y5
-	VMOVUPS      6496(AX), Y6
-	VXORPS       Y5, Y4, Y5
+	VMOVUPS      Y2, 6144(CX)
+	VMOVUPS      Y3, 6176(CX)
+	VMOVUPS      6208(CX), Y2
+	VMOVUPS      6240(CX), Y3
+	VMOVUPS      6464(CX), Y4
+	VMOVUPS      6496(CX), Y5
+	VBROADCASTSS word_80000000<>+0(SB), Y6
 	VXORPS       Y6, Y4, Y4
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VXORPS       Y6, Y5, Y5
+	VBLENDVPS    Y0, Y4, Y2, Y2
+	VBLENDVPS    Y1, Y5, Y3, Y3
+	VMOVUPS      Y2, 6208(CX)
+	VMOVUPS      Y3, 6240(CX)
+	TESTL        SI, SI
+	SETNE        AL
+	MOVBLZX      AL, SI
+	VMOVUPS      6656(BX), Y0
+	VMOVUPS      6688(BX), Y1
+	VMOVUPS      6144(BX), Y2
+	VMOVUPS      6176(BX), Y3
+	VXORPS       Y4, Y4, Y4
+	VBLENDVPS    Y0, Y4, Y2, Y2
 	VBLENDVPS    Y1, Y4, Y3, Y3
-	VMOVUPS      Y2, 6208(AX)
-	VMOVUPS      Y3, 6240(AX)
+	VMOVUPS      Y2, 6144(BX)
+	VMOVUPS      Y3, 6176(BX)
+	VMOVUPS      6208(BX), Y2
+	VMOVUPS      6240(BX), Y3
+	VMOVUPS      6464(BX), Y4
+	VMOVUPS      6496(BX), Y5
+	VBROADCASTSS word_80000000<>+0(SB), Y6
+	VXORPS       Y6, Y4, Y4
+	VXORPS       Y6, Y5, Y5
+	VBLENDVPS    Y0, Y4, Y2, Y2
+	VBLENDVPS    Y1, Y5, Y3, Y3
+	VMOVUPS      Y2, 6208(BX)
+	VMOVUPS      Y3, 6240(BX)
+	TESTL        R8, R8
+	SETNE        AL
+	MOVBLZX      AL, R8
+	SHLL         $0x01, R8
+	ORL          R8, SI
 	VZEROUPPER
-	TESTL        DI, DI
-	SETEQ        AL
-	MOVB         AL, ret+40(FP)
+	MOVL         SI, failed+48(FP)
 	RET
 
 // func searchScaleAVX2(l *float32, n int, steps float32, numerators *float32, tries int)
-// Requires: AVX
+// Requires: AVX, AVX2
 TEXT ·searchScaleAVX2(SB), NOSPLIT, $0-40
 	MOVQ         l+0(FP), AX
 	MOVQ         n+8(FP), CX
@@ -964,412 +1718,663 @@ TEXT ·searchScaleAVX2(SB), NOSPLIT, $0-40
 	LEAQ         (AX)(CX*1), CX
 	MOVQ         numerators+24(FP), BX
 	MOVQ         tries+32(FP), SI
+	VXORPS       Y0, Y0, Y0
+	VMOVAPS      Y0, Y0
 	VXORPS       Y1, Y1, Y1
-	VMOVAPS      Y1, Y0
 	VMOVAPS      Y1, Y1
-	VXORPS       Y2, Y2, Y2
-	VMOVAPS      Y2, Y3
-	VMOVAPS      Y2, Y2
-	VBROADCASTSS word_7fffffff<>+0(SB), Y4
+	VBROADCASTSS word_7fffffff<>+0(SB), Y2
 	MOVQ         AX, DX
 
 largest:
-	VMOVUPS      (DX), Y5
-	VMOVUPS      32(DX), Y6
-	VMULPS       2048(DX), Y5, Y7
-	VMULPS       2080(DX), Y6, Y8
-	VMOVUPS      Y7, 4096(DX)
-	VMOVUPS      Y8, 4128(DX)
-	VANDPS       Y5, Y4, Y7
-	VANDPS       Y6, Y4, Y8
-	VCMPPS       $0x1e, Y0, Y7, Y9
-	VCMPPS       $0x1e, Y1, Y8, Y10
-	VBLENDVPS    Y9, Y5, Y3, Y3
-	VBLENDVPS    Y10, Y6, Y2, Y2
-	VBLENDVPS    Y9, Y7, Y0, Y0
-	VBLENDVPS    Y10, Y8, Y1, Y1
+	VMOVUPS      (DX), Y3
+	VMULPS       2048(DX), Y3, Y4
+	VMOVUPS      Y4, 4096(DX)
+	VANDPS       Y2, Y3, Y4
+	VCMPPS       $0x1e, Y0, Y4, Y5
+	VBLENDVPS    Y5, Y3, Y1, Y1
+	VBLENDVPS    Y5, Y4, Y0, Y0
 	ADDQ         $0x00000040, DX
 	CMPQ         DX, CX
 	JB           largest
-	VMOVUPS      Y3, 6400(AX)
-	VMOVUPS      Y2, 6432(AX)
-	VMINPS       Y0, Y0, Y0
-	VMINPS       Y1, Y1, Y1
-	VMOVUPS      Y0, 6528(AX)
-	VMOVUPS      Y1, 6560(AX)
-	VMOVUPS      6400(AX), Y0
-	VMOVUPS      6432(AX), Y1
-	VBROADCASTSS (BX), Y2
-	VDIVPS       Y0, Y2, Y0
-	VDIVPS       Y1, Y2, Y1
-	VBROADCASTSS steps+16(FP), Y2
-	VBROADCASTSS word_3f800000<>+0(SB), Y3
-	VSUBPS       Y3, Y2, Y4
-	VSUBPS       Y3, Y2, Y2
+	VBROADCASTSS word_26901d7d<>+0(SB), Y2
+	VCMPPS       $0x11, Y2, Y0, Y0
+	VMOVUPS      Y0, 6400(AX)
+	VMOVUPS      Y1, 6464(AX)
+	VBROADCASTSS steps+16(FP), Y0
+	VBROADCASTSS word_3f800000<>+0(SB), Y1
+	VSUBPS       Y1, Y0, Y0
+	VBROADCASTSS steps+16(FP), Y1
 	VBROADCASTSS word_80000000<>+0(SB), Y2
-	VBROADCASTSS steps+16(FP), Y3
-	VXORPS       Y3, Y2, Y5
-	VXORPS       Y3, Y2, Y2
-	VXORPS       Y2, Y2, Y2
-	VMOVAPS      Y2, Y3
-	VMOVAPS      Y2, Y2
-	VXORPS       Y6, Y6, Y6
-	VMOVAPS      Y6, Y7
-	VMOVAPS      Y6, Y6
+	VXORPS       Y2, Y1, Y1
+	VBROADCASTSS (BX), Y2
+	VDIVPS       6464(AX), Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VMOVAPS      Y4, Y4
 	MOVQ         AX, DX
 
 first:
-	VMULPS    (DX), Y0, Y8
-	VROUNDPS  $0x08, Y8, Y8
-	VMAXPS    Y5, Y8, Y8
-	VMINPS    Y4, Y8, Y8
-	VMULPS    4096(DX), Y8, Y9
-	VADDPS    Y9, Y3, Y3
-	VMULPS    2048(DX), Y8, Y9
-	VMULPS    Y8, Y9, Y9
-	VADDPS    Y9, Y7, Y7
-	VMULPS    32(DX), Y1, Y8
-	VROUNDPS  $0x08, Y8, Y8
-	VMAXPS    Y5, Y8, Y8
-	VMINPS    Y4, Y8, Y8
-	VMULPS    4128(DX), Y8, Y9
-	VADDPS    Y9, Y2, Y2
-	VMULPS    2080(DX), Y8, Y9
-	VMULPS    Y8, Y9, Y9
-	VADDPS    Y9, Y6, Y6
+	VMOVUPS   (DX), Y5
+	VMOVUPS   4096(DX), Y6
+	VMOVUPS   2048(DX), Y7
+	VMULPS    Y2, Y5, Y5
+	VROUNDPS  $0x08, Y5, Y5
+	VPMINUD   Y1, Y5, Y5
+	VPMINSD   Y0, Y5, Y5
+	VMULPS    Y5, Y6, Y6
+	VADDPS    Y6, Y3, Y3
+	VMULPS    Y5, Y7, Y6
+	VMULPS    Y5, Y6, Y6
+	VADDPS    Y6, Y4, Y4
 	ADDQ      $0x00000040, DX
 	CMPQ      DX, CX
 	JB        first
 	ADDQ      $0x04, BX
-	VXORPS    Y0, Y0, Y0
-	VMOVAPS   Y0, Y1
-	VMOVAPS   Y0, Y0
-	VXORPS    Y4, Y4, Y4
-	VCMPPS    $0x04, Y4, Y7, Y5
-	VCMPPS    $0x04, Y4, Y6, Y4
-	VDIVPS    Y7, Y3, Y7
-	VDIVPS    Y6, Y2, Y6
-	VBLENDVPS Y5, Y7, Y1, Y1
-	VBLENDVPS Y4, Y6, Y0, Y0
-	VMOVUPS   Y1, 6144(AX)
-	VMOVUPS   Y0, 6176(AX)
-	VMULPS    Y3, Y1, Y1
-	VMULPS    Y2, Y0, Y0
-	VMOVUPS   Y1, 6464(AX)
-	VMOVUPS   Y0, 6496(AX)
+	VXORPS    Y2, Y2, Y2
+	VMOVAPS   Y2, Y2
+	VXORPS    Y5, Y5, Y5
+	VCMPPS    $0x04, Y5, Y4, Y5
+	VDIVPS    Y4, Y3, Y4
+	VBLENDVPS Y5, Y4, Y2, Y2
+	VMOVUPS   Y2, 6144(AX)
+	VMULPS    Y3, Y2, Y2
+	VMOVUPS   Y2, 6528(AX)
 	DECQ      SI
 
 try:
-	VMOVUPS      6400(AX), Y0
-	VMOVUPS      6432(AX), Y1
 	VBROADCASTSS (BX), Y2
-	VDIVPS       Y0, Y2, Y0
-	VDIVPS       Y1, Y2, Y1
-	VBROADCASTSS steps+16(FP), Y2
-	VBROADCASTSS word_3f800000<>+0(SB), Y3
-	VSUBPS       Y3, Y2, Y4
-	VSUBPS       Y3, Y2, Y2
-	VBROADCASTSS word_80000000<>+0(SB), Y2
-	VBROADCASTSS steps+16(FP), Y3
-	VXORPS       Y3, Y2, Y5
-	VXORPS       Y3, Y2, Y2
-	VXORPS       Y2, Y2, Y2
-	VMOVAPS      Y2, Y3
-	VMOVAPS      Y2, Y2
+	VDIVPS       6464(AX), Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VBROADCASTSS 4(BX), Y5
+	VDIVPS       6464(AX), Y5, Y5
 	VXORPS       Y6, Y6, Y6
-	VMOVAPS      Y6, Y7
 	VMOVAPS      Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VMOVAPS      Y7, Y7
+	VBROADCASTSS 8(BX), Y8
+	VDIVPS       6464(AX), Y8, Y8
+	VXORPS       Y9, Y9, Y9
+	VMOVAPS      Y9, Y9
+	VXORPS       Y10, Y10, Y10
+	VMOVAPS      Y10, Y10
 	MOVQ         AX, DX
 
 sums:
-	VMULPS       (DX), Y0, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMAXPS       Y5, Y8, Y8
-	VMINPS       Y4, Y8, Y8
-	VMULPS       4096(DX), Y8, Y9
-	VADDPS       Y9, Y3, Y3
-	VMULPS       2048(DX), Y8, Y9
-	VMULPS       Y8, Y9, Y9
-	VADDPS       Y9, Y7, Y7
-	VMULPS       32(DX), Y1, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VMAXPS       Y5, Y8, Y8
-	VMINPS       Y4, Y8, Y8
-	VMULPS       4128(DX), Y8, Y9
-	VADDPS       Y9, Y2, Y2
-	VMULPS       2080(DX), Y8, Y9
-	VMULPS       Y8, Y9, Y9
-	VADDPS       Y9, Y6, Y6
-	ADDQ         $0x00000040, DX
-	CMPQ         DX, CX
-	JB           sums
-	ADDQ         $0x04, BX
-	VMOVUPS      6464(AX), Y0
-	VMOVUPS      6496(AX), Y1
-	VXORPS       Y4, Y4, Y4
-	VCMPPS       $0x1e, Y4, Y7, Y5
-	VCMPPS       $0x1e, Y4, Y6, Y4
-	VMULPS       Y3, Y3, Y8
-	VMULPS       Y2, Y2, Y9
-	VMULPS       Y7, Y0, Y10
-	VMULPS       Y6, Y1, Y11
-	VCMPPS       $0x1e, Y10, Y8, Y8
-	VCMPPS       $0x1e, Y11, Y9, Y9
-	VANDPS       Y5, Y8, Y5
-	VANDPS       Y4, Y9, Y4
-	VDIVPS       Y7, Y3, Y7
-	VDIVPS       Y6, Y2, Y6
-	VMULPS       Y3, Y7, Y3
-	VMULPS       Y2, Y6, Y2
-	VBLENDVPS    Y5, Y3, Y0, Y0
-	VBLENDVPS    Y4, Y2, Y1, Y1
-	VMOVUPS      Y0, 6464(AX)
-	VMOVUPS      Y1, 6496(AX)
-	VMOVUPS      6144(AX), Y0
-	VMOVUPS      6176(AX), Y1
-	VBLENDVPS    Y5, Y7, Y0, Y0
-	VBLENDVPS    Y4, Y6, Y1, Y1
-	VMOVUPS      Y0, 6144(AX)
-	VMOVUPS      Y1, 6176(AX)
-	DECQ         SI
-	JNZ          try
-	VMOVUPS      6144(AX), Y0
-	VMOVUPS      6176(AX), Y1
-	VMOVUPS      6528(AX), Y2
-	VMOVUPS      6560(AX), Y3
-	VBROADCASTSS word_26901d7d<>+0(SB), Y4
-	VCMPPS       $0x11, Y4, Y2, Y2
-	VCMPPS       $0x11, Y4, Y3, Y3
-	VXORPS       Y4, Y4, Y4
-	VBLENDVPS    Y2, Y4, Y0, Y0
-	VBLENDVPS    Y3, Y4, Y1, Y1
-	VMOVUPS      Y0, 6144(AX)
-	VMOVUPS      Y1, 6176(AX)
+	VMOVUPS   (DX), Y11
+	VMOVUPS   4096(DX), Y12
+	VMOVUPS   2048(DX), Y13
+	VMULPS    Y2, Y11, Y14
+	VROUNDPS  $0x08, Y14, Y14
+	VPMINUD   Y1, Y14, Y14
+	VPMINSD   Y0, Y14, Y14
+	VMULPS    Y14, Y12, Y15
+	VADDPS    Y15, Y3, Y3
+	VMULPS    Y14, Y13, Y15
+	VMULPS    Y14, Y15, Y15
+	VADDPS    Y15, Y4, Y4
+	VMULPS    Y5, Y11, Y14
+	VROUNDPS  $0x08, Y14, Y14
+	VPMINUD   Y1, Y14, Y14
+	VPMINSD   Y0, Y14, Y14
+	VMULPS    Y14, Y12, Y15
+	VADDPS    Y15, Y6, Y6
+	VMULPS    Y14, Y13, Y15
+	VMULPS    Y14, Y15, Y15
+	VADDPS    Y15, Y7, Y7
+	VMULPS    Y8, Y11, Y11
+	VROUNDPS  $0x08, Y11, Y11
+	VPMINUD   Y1, Y11, Y11
+	VPMINSD   Y0, Y11, Y11
+	VMULPS    Y11, Y12, Y12
+	VADDPS    Y12, Y9, Y9
+	VMULPS    Y11, Y13, Y12
+	VMULPS    Y11, Y12, Y12
+	VADDPS    Y12, Y10, Y10
+	ADDQ      $0x00000040, DX
+	CMPQ      DX, CX
+	JB        sums
+	ADDQ      $0x0c, BX
+	VMOVUPS   6528(AX), Y2
+	VMOVUPS   6144(AX), Y5
+	VXORPS    Y8, Y8, Y8
+	VCMPPS    $0x1e, Y8, Y4, Y8
+	VMULPS    Y3, Y3, Y11
+	VMULPS    Y4, Y2, Y12
+	VCMPPS    $0x1e, Y12, Y11, Y11
+	VANDPS    Y8, Y11, Y8
+	VDIVPS    Y4, Y3, Y4
+	VMULPS    Y3, Y4, Y3
+	VBLENDVPS Y8, Y3, Y2, Y2
+	VBLENDVPS Y8, Y4, Y5, Y5
+	VXORPS    Y3, Y3, Y3
+	VCMPPS    $0x1e, Y3, Y7, Y3
+	VMULPS    Y6, Y6, Y4
+	VMULPS    Y7, Y2, Y8
+	VCMPPS    $0x1e, Y8, Y4, Y4
+	VANDPS    Y3, Y4, Y3
+	VDIVPS    Y7, Y6, Y4
+	VMULPS    Y6, Y4, Y6
+	VBLENDVPS Y3, Y6, Y2, Y2
+	VBLENDVPS Y3, Y4, Y5, Y5
+	VXORPS    Y3, Y3, Y3
+	VCMPPS    $0x1e, Y3, Y10, Y3
+	VMULPS    Y9, Y9, Y4
+	VMULPS    Y10, Y2, Y6
+	VCMPPS    $0x1e, Y6, Y4, Y4
+	VANDPS    Y3, Y4, Y3
+	VDIVPS    Y10, Y9, Y4
+	VMULPS    Y9, Y4, Y6
+	VBLENDVPS Y3, Y6, Y2, Y2
+	VBLENDVPS Y3, Y4, Y5, Y5
+	VMOVUPS   Y2, 6528(AX)
+	VMOVUPS   Y5, 6144(AX)
+	SUBQ      $0x03, SI
+	JNZ       try
+	VMOVUPS   6400(AX), Y0
+	VXORPS    Y1, Y1, Y1
+	VBLENDVPS Y0, Y1, Y5, Y5
+	VMOVUPS   Y5, 6144(AX)
 	VZEROUPPER
 	RET
 
 DATA word_26901d7d<>+0(SB)/4, $0x26901d7d
 GLOBL word_26901d7d<>(SB), RODATA|NOPTR, $4
 
-// func descendAVX2(l *float32, n int)
+// func descendAVX2(a *float32, b *float32, n int)
 // Requires: AVX, AVX2
-TEXT ·descendAVX2(SB), NOSPLIT, $0-16
-	MOVQ         l+0(FP), AX
-	MOVQ         n+8(FP), CX
-	SHLQ         $0x06, CX
-	LEAQ         (AX)(CX*1), CX
+TEXT ·descendAVX2(SB), NOSPLIT, $0-24
+	MOVQ         n+16(FP), AX
+	SHLQ         $0x06, AX
+	MOVQ         a+0(FP), CX
+	LEAQ         (CX)(AX*1), DX
+	MOVQ         b+8(FP), BX
+	LEAQ         (BX)(AX*1), SI
 	VXORPS       Y0, Y0, Y0
-	VMOVAPS      Y0, Y1
 	VMOVAPS      Y0, Y0
-	VXORPS       Y2, Y2, Y2
-	VMOVAPS      Y2, Y3
-	VMOVAPS      Y2, Y2
-	VBROADCASTSS word_7fffffff<>+0(SB), Y4
-	MOVQ         AX, DX
+	VXORPS       Y1, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VBROADCASTSS word_7fffffff<>+0(SB), Y2
+	MOVQ         CX, AX
 
-largest:
-	VMOVUPS      (DX), Y5
-	VMOVUPS      32(DX), Y6
-	VANDPS       Y5, Y4, Y7
-	VANDPS       Y6, Y4, Y8
-	VCMPPS       $0x1e, Y1, Y7, Y9
-	VCMPPS       $0x1e, Y0, Y8, Y10
-	VBLENDVPS    Y9, Y5, Y3, Y3
-	VBLENDVPS    Y10, Y6, Y2, Y2
-	VBLENDVPS    Y9, Y7, Y1, Y1
-	VBLENDVPS    Y10, Y8, Y0, Y0
-	ADDQ         $0x00000040, DX
-	CMPQ         DX, CX
-	JB           largest
-	VMOVUPS      Y3, 6400(AX)
-	VMOVUPS      Y2, 6432(AX)
-	VMOVUPS      Y1, 6464(AX)
-	VMOVUPS      Y0, 6496(AX)
+alargest:
+	VMOVUPS      (AX), Y3
+	VANDPS       Y2, Y3, Y4
+	VCMPPS       $0x1e, Y0, Y4, Y5
+	VBLENDVPS    Y5, Y3, Y1, Y1
+	VBLENDVPS    Y5, Y4, Y0, Y0
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DX
+	JB           alargest
+	VBROADCASTSS word_26901d7d<>+0(SB), Y2
+	VCMPPS       $0x11, Y2, Y0, Y0
+	VMOVUPS      Y0, 6400(CX)
+	VBROADCASTSS word_c0800000<>+0(SB), Y0
+	VDIVPS       Y1, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VMOVAPS      Y2, Y2
+	MOVQ         CX, AX
+
+alevels:
+	VMOVUPS      (AX), Y3
+	VMULPS       Y0, Y3, Y4
+	VBROADCASTSS word_4b400000<>+0(SB), Y5
+	VADDPS       Y5, Y4, Y4
+	VBROADCASTSS word_007fffff<>+0(SB), Y5
+	VANDPS       Y5, Y4, Y4
+	VBROADCASTSS word_00400000<>+0(SB), Y5
+	VPSUBD       Y5, Y4, Y4
+	VBROADCASTSS word_fffffffc<>+0(SB), Y5
+	VPMAXSD      Y5, Y4, Y4
+	VBROADCASTSS word_00000003<>+0(SB), Y5
+	VPMINSD      Y5, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMOVUPS      Y4, 4096(AX)
+	VMULPS       Y3, Y3, Y5
+	VMULPS       Y3, Y5, Y3
+	VMULPS       Y4, Y3, Y3
+	VADDPS       Y3, Y1, Y1
+	VMULPS       Y4, Y5, Y3
+	VMULPS       Y4, Y3, Y3
+	VADDPS       Y3, Y2, Y2
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DX
+	JB           alevels
+	VMOVUPS      Y1, 6464(CX)
+	VMOVUPS      Y2, 6528(CX)
 	VXORPS       Y0, Y0, Y0
-	VMOVAPS      Y0, Y1
 	VMOVAPS      Y0, Y0
-	VXORPS       Y2, Y2, Y2
-	VMOVAPS      Y2, Y3
-	VMOVAPS      Y2, Y2
-	VBROADCASTSS word_c0800000<>+0(SB), Y4
-	VDIVPS       6400(AX), Y4, Y5
-	VDIVPS       6432(AX), Y4, Y4
-	MOVQ         AX, DX
+	VXORPS       Y1, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VBROADCASTSS word_7fffffff<>+0(SB), Y2
+	MOVQ         BX, DI
 
-levels:
-	VMOVUPS      (DX), Y6
-	VMULPS       Y6, Y5, Y8
-	VBROADCASTSS word_4b400000<>+0(SB), Y7
-	VADDPS       Y7, Y8, Y8
-	VBROADCASTSS word_007fffff<>+0(SB), Y7
-	VPAND        Y7, Y8, Y8
-	VBROADCASTSS word_00400000<>+0(SB), Y7
-	VPSUBD       Y7, Y8, Y8
-	VBROADCASTSS word_fffffffc<>+0(SB), Y7
-	VPMAXSD      Y7, Y8, Y8
-	VBROADCASTSS word_00000003<>+0(SB), Y7
-	VPMINSD      Y7, Y8, Y8
-	VCVTDQ2PS    Y8, Y8
-	VMOVUPS      Y8, 4096(DX)
-	VMULPS       Y6, Y6, Y7
-	VMULPS       Y6, Y7, Y6
-	VMULPS       Y8, Y6, Y6
-	VADDPS       Y6, Y1, Y1
-	VMULPS       Y8, Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VADDPS       Y7, Y3, Y3
-	VMOVUPS      32(DX), Y6
-	VMULPS       Y6, Y4, Y8
-	VBROADCASTSS word_4b400000<>+0(SB), Y7
-	VADDPS       Y7, Y8, Y8
-	VBROADCASTSS word_007fffff<>+0(SB), Y7
-	VPAND        Y7, Y8, Y8
-	VBROADCASTSS word_00400000<>+0(SB), Y7
-	VPSUBD       Y7, Y8, Y8
-	VBROADCASTSS word_fffffffc<>+0(SB), Y7
-	VPMAXSD      Y7, Y8, Y8
-	VBROADCASTSS word_00000003<>+0(SB), Y7
-	VPMINSD      Y7, Y8, Y8
-	VCVTDQ2PS    Y8, Y8
-	VMOVUPS      Y8, 4128(DX)
-	VMULPS       Y6, Y6, Y7
-	VMULPS       Y6, Y7, Y6
-	VMULPS       Y8, Y6, Y6
-	VADDPS       Y6, Y0, Y0
-	VMULPS       Y8, Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VADDPS       Y7, Y2, Y2
-	ADDQ         $0x00000040, DX
-	CMPQ         DX, CX
-	JB           levels
-	MOVQ         $0x00000005, BX
+blargest:
+	VMOVUPS      (DI), Y3
+	VANDPS       Y2, Y3, Y4
+	VCMPPS       $0x1e, Y0, Y4, Y5
+	VBLENDVPS    Y5, Y3, Y1, Y1
+	VBLENDVPS    Y5, Y4, Y0, Y0
+	ADDQ         $0x00000040, DI
+	CMPQ         DI, SI
+	JB           blargest
+	VBROADCASTSS word_26901d7d<>+0(SB), Y2
+	VCMPPS       $0x11, Y2, Y0, Y0
+	VMOVUPS      Y0, 6400(BX)
+	VBROADCASTSS word_c0800000<>+0(SB), Y0
+	VDIVPS       Y1, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VMOVAPS      Y2, Y2
+	MOVQ         BX, DI
+
+blevels:
+	VMOVUPS      (DI), Y3
+	VMULPS       Y0, Y3, Y4
+	VBROADCASTSS word_4b400000<>+0(SB), Y5
+	VADDPS       Y5, Y4, Y4
+	VBROADCASTSS word_007fffff<>+0(SB), Y5
+	VANDPS       Y5, Y4, Y4
+	VBROADCASTSS word_00400000<>+0(SB), Y5
+	VPSUBD       Y5, Y4, Y4
+	VBROADCASTSS word_fffffffc<>+0(SB), Y5
+	VPMAXSD      Y5, Y4, Y4
+	VBROADCASTSS word_00000003<>+0(SB), Y5
+	VPMINSD      Y5, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMOVUPS      Y4, 4096(DI)
+	VMULPS       Y3, Y3, Y5
+	VMULPS       Y3, Y5, Y3
+	VMULPS       Y4, Y3, Y3
+	VADDPS       Y3, Y1, Y1
+	VMULPS       Y4, Y5, Y3
+	VMULPS       Y4, Y3, Y3
+	VADDPS       Y3, Y2, Y2
+	ADDQ         $0x00000040, DI
+	CMPQ         DI, SI
+	JB           blevels
+	VMOVUPS      Y1, 6464(BX)
+	VMOVUPS      Y2, 6528(BX)
+	VXORPS       Y0, Y0, Y0
+	VMOVAPS      Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VBROADCASTSS word_7fffffff<>+0(SB), Y2
+	MOVQ         CX, AX
+
+a2largest:
+	VMOVUPS      32(AX), Y3
+	VANDPS       Y2, Y3, Y4
+	VCMPPS       $0x1e, Y0, Y4, Y5
+	VBLENDVPS    Y5, Y3, Y1, Y1
+	VBLENDVPS    Y5, Y4, Y0, Y0
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DX
+	JB           a2largest
+	VBROADCASTSS word_26901d7d<>+0(SB), Y2
+	VCMPPS       $0x11, Y2, Y0, Y0
+	VMOVUPS      Y0, 6432(CX)
+	VBROADCASTSS word_c0800000<>+0(SB), Y0
+	VDIVPS       Y1, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VMOVAPS      Y2, Y2
+	MOVQ         CX, AX
+
+a2levels:
+	VMOVUPS      32(AX), Y3
+	VMULPS       Y0, Y3, Y4
+	VBROADCASTSS word_4b400000<>+0(SB), Y5
+	VADDPS       Y5, Y4, Y4
+	VBROADCASTSS word_007fffff<>+0(SB), Y5
+	VANDPS       Y5, Y4, Y4
+	VBROADCASTSS word_00400000<>+0(SB), Y5
+	VPSUBD       Y5, Y4, Y4
+	VBROADCASTSS word_fffffffc<>+0(SB), Y5
+	VPMAXSD      Y5, Y4, Y4
+	VBROADCASTSS word_00000003<>+0(SB), Y5
+	VPMINSD      Y5, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMOVUPS      Y4, 4128(AX)
+	VMULPS       Y3, Y3, Y5
+	VMULPS       Y3, Y5, Y3
+	VMULPS       Y4, Y3, Y3
+	VADDPS       Y3, Y1, Y1
+	VMULPS       Y4, Y5, Y3
+	VMULPS       Y4, Y3, Y3
+	VADDPS       Y3, Y2, Y2
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DX
+	JB           a2levels
+	VMOVUPS      Y1, 6496(CX)
+	VMOVUPS      Y2, 6560(CX)
+	VXORPS       Y0, Y0, Y0
+	VMOVAPS      Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VBROADCASTSS word_7fffffff<>+0(SB), Y2
+	MOVQ         BX, DI
+
+b2largest:
+	VMOVUPS      32(DI), Y3
+	VANDPS       Y2, Y3, Y4
+	VCMPPS       $0x1e, Y0, Y4, Y5
+	VBLENDVPS    Y5, Y3, Y1, Y1
+	VBLENDVPS    Y5, Y4, Y0, Y0
+	ADDQ         $0x00000040, DI
+	CMPQ         DI, SI
+	JB           b2largest
+	VBROADCASTSS word_26901d7d<>+0(SB), Y2
+	VCMPPS       $0x11, Y2, Y0, Y0
+	VMOVUPS      Y0, 6432(BX)
+	VBROADCASTSS word_c0800000<>+0(SB), Y0
+	VDIVPS       Y1, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VMOVAPS      Y2, Y2
+	MOVQ         BX, DI
+
+b2levels:
+	VMOVUPS      32(DI), Y3
+	VMULPS       Y0, Y3, Y4
+	VBROADCASTSS word_4b400000<>+0(SB), Y5
+	VADDPS       Y5, Y4, Y4
+	VBROADCASTSS word_007fffff<>+0(SB), Y5
+	VANDPS       Y5, Y4, Y4
+	VBROADCASTSS word_00400000<>+0(SB), Y5
+	VPSUBD       Y5, Y4, Y4
+	VBROADCASTSS word_fffffffc<>+0(SB), Y5
+	VPMAXSD      Y5, Y4, Y4
+	VBROADCASTSS word_00000003<>+0(SB), Y5
+	VPMINSD      Y5, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMOVUPS      Y4, 4128(DI)
+	VMULPS       Y3, Y3, Y5
+	VMULPS       Y3, Y5, Y3
+	VMULPS       Y4, Y3, Y3
+	VADDPS       Y3, Y1, Y1
+	VMULPS       Y4, Y5, Y3
+	VMULPS       Y4, Y3, Y3
+	VADDPS       Y3, Y2, Y2
+	ADDQ         $0x00000040, DI
+	CMPQ         DI, SI
+	JB           b2levels
+	VMOVUPS      Y1, 6496(BX)
+	VMOVUPS      Y2, 6560(BX)
+	MOVQ         $0x00000005, SI
 
 round:
-	XORL SI, SI
-	MOVQ AX, DX
+	XORL R8, R8
+	MOVQ CX, AX
+	MOVQ BX, DI
 
 element:
-	VMOVUPS      (DX), Y4
-	VMOVUPS      4096(DX), Y5
-	VMULPS       Y4, Y4, Y6
-	VMULPS       Y4, Y6, Y7
-	VMULPS       Y5, Y7, Y8
-	VSUBPS       Y8, Y1, Y8
-	VMULPS       Y5, Y6, Y9
-	VMULPS       Y5, Y9, Y9
-	VSUBPS       Y9, Y3, Y9
-	VMULPS       Y9, Y4, Y4
-	VDIVPS       Y8, Y4, Y4
-	VBROADCASTSS word_4b400000<>+0(SB), Y10
-	VADDPS       Y10, Y4, Y4
-	VBROADCASTSS word_007fffff<>+0(SB), Y10
-	VPAND        Y10, Y4, Y4
-	VBROADCASTSS word_00400000<>+0(SB), Y10
-	VPSUBD       Y10, Y4, Y4
-	VBROADCASTSS word_fffffffc<>+0(SB), Y10
-	VPMAXSD      Y10, Y4, Y4
-	VBROADCASTSS word_00000003<>+0(SB), Y10
-	VPMINSD      Y10, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VXORPS       Y10, Y10, Y10
-	VCMPPS       $0x1e, Y10, Y8, Y10
-	VCMPPS       $0x04, Y5, Y4, Y11
-	VANDPS       Y10, Y11, Y10
-	VMULPS       Y4, Y7, Y7
-	VADDPS       Y7, Y8, Y8
-	VMULPS       Y4, Y6, Y6
-	VMULPS       Y4, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VXORPS       Y6, Y6, Y6
-	VCMPPS       $0x1e, Y6, Y9, Y6
-	VANDPS       Y10, Y6, Y6
-	VMULPS       Y8, Y8, Y7
+	VMOVUPS      6464(CX), Y0
+	VMOVUPS      6528(CX), Y1
+	VMOVUPS      (AX), Y2
+	VMOVUPS      4096(AX), Y3
+	VMULPS       Y2, Y2, Y4
+	VMULPS       Y2, Y4, Y5
+	VMULPS       Y3, Y5, Y6
+	VSUBPS       Y6, Y0, Y6
+	VMULPS       Y3, Y4, Y7
 	VMULPS       Y3, Y7, Y7
-	VMULPS       Y1, Y1, Y10
-	VMULPS       Y9, Y10, Y10
-	VCMPPS       $0x1e, Y10, Y7, Y7
-	VANDPS       Y6, Y7, Y6
-	VBLENDVPS    Y6, Y4, Y5, Y5
-	VMOVUPS      Y5, 4096(DX)
-	VBLENDVPS    Y6, Y8, Y1, Y1
-	VBLENDVPS    Y6, Y9, Y3, Y3
-	VMOVMSKPS    Y6, DI
-	ORL          DI, SI
-	VMOVUPS      32(DX), Y4
-	VMOVUPS      4128(DX), Y5
-	VMULPS       Y4, Y4, Y6
-	VMULPS       Y4, Y6, Y7
-	VMULPS       Y5, Y7, Y8
-	VSUBPS       Y8, Y0, Y8
-	VMULPS       Y5, Y6, Y9
-	VMULPS       Y5, Y9, Y9
-	VSUBPS       Y9, Y2, Y9
-	VMULPS       Y9, Y4, Y4
-	VDIVPS       Y8, Y4, Y4
-	VBROADCASTSS word_4b400000<>+0(SB), Y10
-	VADDPS       Y10, Y4, Y4
-	VBROADCASTSS word_007fffff<>+0(SB), Y10
-	VPAND        Y10, Y4, Y4
-	VBROADCASTSS word_00400000<>+0(SB), Y10
-	VPSUBD       Y10, Y4, Y4
-	VBROADCASTSS word_fffffffc<>+0(SB), Y10
-	VPMAXSD      Y10, Y4, Y4
-	VBROADCASTSS word_00000003<>+0(SB), Y10
-	VPMINSD      Y10, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VXORPS       Y10, Y10, Y10
-	VCMPPS       $0x1e, Y10, Y8, Y10
-	VCMPPS       $0x04, Y5, Y4, Y11
-	VANDPS       Y10, Y11, Y10
-	VMULPS       Y4, Y7, Y7
-	VADDPS       Y7, Y8, Y8
-	VMULPS       Y4, Y6, Y6
-	VMULPS       Y4, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VXORPS       Y6, Y6, Y6
-	VCMPPS       $0x1e, Y6, Y9, Y6
-	VANDPS       Y10, Y6, Y6
-	VMULPS       Y8, Y8, Y7
-	VMULPS       Y2, Y7, Y7
-	VMULPS       Y0, Y0, Y10
-	VMULPS       Y9, Y10, Y10
-	VCMPPS       $0x1e, Y10, Y7, Y7
-	VANDPS       Y6, Y7, Y6
-	VBLENDVPS    Y6, Y4, Y5, Y5
-	VMOVUPS      Y5, 4128(DX)
-	VBLENDVPS    Y6, Y8, Y0, Y0
-	VBLENDVPS    Y6, Y9, Y2, Y2
-	VMOVMSKPS    Y6, DI
-	ORL          DI, SI
-	ADDQ         $0x00000040, DX
-	CMPQ         DX, CX
+	VSUBPS       Y7, Y1, Y7
+	VMULPS       Y7, Y2, Y2
+	VDIVPS       Y6, Y2, Y2
+	VBROADCASTSS word_4b400000<>+0(SB), Y8
+	VADDPS       Y8, Y2, Y2
+	VBROADCASTSS word_007fffff<>+0(SB), Y8
+	VANDPS       Y8, Y2, Y2
+	VBROADCASTSS word_00400000<>+0(SB), Y8
+	VPSUBD       Y8, Y2, Y2
+	VBROADCASTSS word_fffffffc<>+0(SB), Y8
+	VPMAXSD      Y8, Y2, Y2
+	VBROADCASTSS word_00000003<>+0(SB), Y8
+	VPMINSD      Y8, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VXORPS       Y8, Y8, Y8
+	VCMPPS       $0x1e, Y8, Y6, Y8
+	VCMPPS       $0x04, Y3, Y2, Y9
+	VANDPS       Y8, Y9, Y8
+	VMULPS       Y2, Y5, Y5
+	VADDPS       Y5, Y6, Y6
+	VMULPS       Y2, Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VADDPS       Y4, Y7, Y7
+	VXORPS       Y4, Y4, Y4
+	VCMPPS       $0x1e, Y4, Y7, Y4
+	VANDPS       Y8, Y4, Y4
+	VMULPS       Y6, Y6, Y5
+	VMULPS       Y1, Y5, Y5
+	VMULPS       Y0, Y0, Y8
+	VMULPS       Y7, Y8, Y8
+	VCMPPS       $0x1e, Y8, Y5, Y5
+	VANDPS       Y4, Y5, Y4
+	VBLENDVPS    Y4, Y2, Y3, Y3
+	VMOVUPS      Y3, 4096(AX)
+	VBLENDVPS    Y4, Y6, Y0, Y0
+	VBLENDVPS    Y4, Y7, Y1, Y1
+	VMOVUPS      Y0, 6464(CX)
+	VMOVUPS      Y1, 6528(CX)
+	VMOVMSKPS    Y4, R9
+	ORL          R9, R8
+	VMOVUPS      6464(BX), Y0
+	VMOVUPS      6528(BX), Y1
+	VMOVUPS      (DI), Y2
+	VMOVUPS      4096(DI), Y3
+	VMULPS       Y2, Y2, Y4
+	VMULPS       Y2, Y4, Y5
+	VMULPS       Y3, Y5, Y6
+	VSUBPS       Y6, Y0, Y6
+	VMULPS       Y3, Y4, Y7
+	VMULPS       Y3, Y7, Y7
+	VSUBPS       Y7, Y1, Y7
+	VMULPS       Y7, Y2, Y2
+	VDIVPS       Y6, Y2, Y2
+	VBROADCASTSS word_4b400000<>+0(SB), Y8
+	VADDPS       Y8, Y2, Y2
+	VBROADCASTSS word_007fffff<>+0(SB), Y8
+	VANDPS       Y8, Y2, Y2
+	VBROADCASTSS word_00400000<>+0(SB), Y8
+	VPSUBD       Y8, Y2, Y2
+	VBROADCASTSS word_fffffffc<>+0(SB), Y8
+	VPMAXSD      Y8, Y2, Y2
+	VBROADCASTSS word_00000003<>+0(SB), Y8
+	VPMINSD      Y8, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VXORPS       Y8, Y8, Y8
+	VCMPPS       $0x1e, Y8, Y6, Y8
+	VCMPPS       $0x04, Y3, Y2, Y9
+	VANDPS       Y8, Y9, Y8
+	VMULPS       Y2, Y5, Y5
+	VADDPS       Y5, Y6, Y6
+	VMULPS       Y2, Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VADDPS       Y4, Y7, Y7
+	VXORPS       Y4, Y4, Y4
+	VCMPPS       $0x1e, Y4, Y7, Y4
+	VANDPS       Y8, Y4, Y4
+	VMULPS       Y6, Y6, Y5
+	VMULPS       Y1, Y5, Y5
+	VMULPS       Y0, Y0, Y8
+	VMULPS       Y7, Y8, Y8
+	VCMPPS       $0x1e, Y8, Y5, Y5
+	VANDPS       Y4, Y5, Y4
+	VBLENDVPS    Y4, Y2, Y3, Y3
+	VMOVUPS      Y3, 4096(DI)
+	VBLENDVPS    Y4, Y6, Y0, Y0
+	VBLENDVPS    Y4, Y7, Y1, Y1
+	VMOVUPS      Y0, 6464(BX)
+	VMOVUPS      Y1, 6528(BX)
+	VMOVMSKPS    Y4, R9
+	ORL          R9, R8
+	VMOVUPS      6496(CX), Y0
+	VMOVUPS      6560(CX), Y1
+	VMOVUPS      32(AX), Y2
+	VMOVUPS      4128(AX), Y3
+	VMULPS       Y2, Y2, Y4
+	VMULPS       Y2, Y4, Y5
+	VMULPS       Y3, Y5, Y6
+	VSUBPS       Y6, Y0, Y6
+	VMULPS       Y3, Y4, Y7
+	VMULPS       Y3, Y7, Y7
+	VSUBPS       Y7, Y1, Y7
+	VMULPS       Y7, Y2, Y2
+	VDIVPS       Y6, Y2, Y2
+	VBROADCASTSS word_4b400000<>+0(SB), Y8
+	VADDPS       Y8, Y2, Y2
+	VBROADCASTSS word_007fffff<>+0(SB), Y8
+	VANDPS       Y8, Y2, Y2
+	VBROADCASTSS word_00400000<>+0(SB), Y8
+	VPSUBD       Y8, Y2, Y2
+	VBROADCASTSS word_fffffffc<>+0(SB), Y8
+	VPMAXSD      Y8, Y2, Y2
+	VBROADCASTSS word_00000003<>+0(SB), Y8
+	VPMINSD      Y8, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VXORPS       Y8, Y8, Y8
+	VCMPPS       $0x1e, Y8, Y6, Y8
+	VCMPPS       $0x04, Y3, Y2, Y9
+	VANDPS       Y8, Y9, Y8
+	VMULPS       Y2, Y5, Y5
+	VADDPS       Y5, Y6, Y6
+	VMULPS       Y2, Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VADDPS       Y4, Y7, Y7
+	VXORPS       Y4, Y4, Y4
+	VCMPPS       $0x1e, Y4, Y7, Y4
+	VANDPS       Y8, Y4, Y4
+	VMULPS       Y6, Y6, Y5
+	VMULPS       Y1, Y5, Y5
+	VMULPS       Y0, Y0, Y8
+	VMULPS       Y7, Y8, Y8
+	VCMPPS       $0x1e, Y8, Y5, Y5
+	VANDPS       Y4, Y5, Y4
+	VBLENDVPS    Y4, Y2, Y3, Y3
+	VMOVUPS      Y3, 4128(AX)
+	VBLENDVPS    Y4, Y6, Y0, Y0
+	VBLENDVPS    Y4, Y7, Y1, Y1
+	VMOVUPS      Y0, 6496(CX)
+	VMOVUPS      Y1, 6560(CX)
+	VMOVMSKPS    Y4, R9
+	ORL          R9, R8
+	VMOVUPS      6496(BX), Y0
+	VMOVUPS      6560(BX), Y1
+	VMOVUPS      32(DI), Y2
+	VMOVUPS      4128(DI), Y3
+	VMULPS       Y2, Y2, Y4
+	VMULPS       Y2, Y4, Y5
+	VMULPS       Y3, Y5, Y6
+	VSUBPS       Y6, Y0, Y6
+	VMULPS       Y3, Y4, Y7
+	VMULPS       Y3, Y7, Y7
+	VSUBPS       Y7, Y1, Y7
+	VMULPS       Y7, Y2, Y2
+	VDIVPS       Y6, Y2, Y2
+	VBROADCASTSS word_4b400000<>+0(SB), Y8
+	VADDPS       Y8, Y2, Y2
+	VBROADCASTSS word_007fffff<>+0(SB), Y8
+	VANDPS       Y8, Y2, Y2
+	VBROADCASTSS word_00400000<>+0(SB), Y8
+	VPSUBD       Y8, Y2, Y2
+	VBROADCASTSS word_fffffffc<>+0(SB), Y8
+	VPMAXSD      Y8, Y2, Y2
+	VBROADCASTSS word_00000003<>+0(SB), Y8
+	VPMINSD      Y8, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VXORPS       Y8, Y8, Y8
+	VCMPPS       $0x1e, Y8, Y6, Y8
+	VCMPPS       $0x04, Y3, Y2, Y9
+	VANDPS       Y8, Y9, Y8
+	VMULPS       Y2, Y5, Y5
+	VADDPS       Y5, Y6, Y6
+	VMULPS       Y2, Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VADDPS       Y4, Y7, Y7
+	VXORPS       Y4, Y4, Y4
+	VCMPPS       $0x1e, Y4, Y7, Y4
+	VANDPS       Y8, Y4, Y4
+	VMULPS       Y6, Y6, Y5
+	VMULPS       Y1, Y5, Y5
+	VMULPS       Y0, Y0, Y8
+	VMULPS       Y7, Y8, Y8
+	VCMPPS       $0x1e, Y8, Y5, Y5
+	VANDPS       Y4, Y5, Y4
+	VBLENDVPS    Y4, Y2, Y3, Y3
+	VMOVUPS      Y3, 4128(DI)
+	VBLENDVPS    Y4, Y6, Y0, Y0
+	VBLENDVPS    Y4, Y7, Y1, Y1
+	VMOVUPS      Y0, 6496(BX)
+	VMOVUPS      Y1, 6560(BX)
+	VMOVMSKPS    Y4, R9
+	ORL          R9, R8
+	ADDQ         $0x40, DI
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DX
 	JB           element
-	TESTL        SI, SI
+	TESTL        R8, R8
 	JZ           done
-	DECQ         BX
+	DECQ         SI
 	JNZ          round
 
 done:
-	VXORPS       Y4, Y4, Y4
-	VMOVAPS      Y4, Y5
-	VMOVAPS      Y4, Y4
-	VXORPS       Y6, Y6, Y6
-	VCMPPS       $0x1e, Y6, Y3, Y7
-	VCMPPS       $0x1e, Y6, Y2, Y6
-	VDIVPS       Y3, Y1, Y1
-	VDIVPS       Y2, Y0, Y0
-	VBLENDVPS    Y7, Y1, Y5, Y5
-	VBLENDVPS    Y6, Y0, Y4, Y4
-	VMOVUPS      6464(AX), Y0
-	VMOVUPS      6496(AX), Y1
-	VBROADCASTSS word_26901d7d<>+0(SB), Y2
-	VCMPPS       $0x11, Y2, Y0, Y0
-	VCMPPS       $0x11, Y2, Y1, Y1
-	VXORPS       Y2, Y2, Y2
-	VBLENDVPS    Y0, Y2, Y5, Y5
-	VBLENDVPS    Y1, Y2, Y4, Y4
-	VMOVUPS      Y5, 6144(AX)
-	VMOVUPS      Y4, 6176(AX)
+	VMOVUPS   6464(CX), Y0
+	VMOVUPS   6528(CX), Y1
+	VXORPS    Y2, Y2, Y2
+	VMOVAPS   Y2, Y2
+	VXORPS    Y3, Y3, Y3
+	VCMPPS    $0x1e, Y3, Y1, Y3
+	VDIVPS    Y1, Y0, Y0
+	VBLENDVPS Y3, Y0, Y2, Y2
+	VMOVUPS   6400(CX), Y0
+	VXORPS    Y1, Y1, Y1
+	VBLENDVPS Y0, Y1, Y2, Y2
+	VMOVUPS   Y2, 6144(CX)
+	VMOVUPS   6464(BX), Y0
+	VMOVUPS   6528(BX), Y1
+	VXORPS    Y2, Y2, Y2
+	VMOVAPS   Y2, Y2
+	VXORPS    Y3, Y3, Y3
+	VCMPPS    $0x1e, Y3, Y1, Y3
+	VDIVPS    Y1, Y0, Y0
+	VBLENDVPS Y3, Y0, Y2, Y2
+	VMOVUPS   6400(BX), Y0
+	VXORPS    Y1, Y1, Y1
+	VBLENDVPS Y0, Y1, Y2, Y2
+	VMOVUPS   Y2, 6144(BX)
+	VMOVUPS   6496(CX), Y0
+	VMOVUPS   6560(CX), Y1
+	VXORPS    Y2, Y2, Y2
+	VMOVAPS   Y2, Y2
+	VXORPS    Y3, Y3, Y3
+	VCMPPS    $0x1e, Y3, Y1, Y3
+	VDIVPS    Y1, Y0, Y0
+	VBLENDVPS Y3, Y0, Y2, Y2
+	VMOVUPS   6432(CX), Y0
+	VXORPS    Y1, Y1, Y1
+	VBLENDVPS Y0, Y1, Y2, Y2
+	VMOVUPS   Y2, 6176(CX)
+	VMOVUPS   6496(BX), Y0
+	VMOVUPS   6560(BX), Y1
+	VXORPS    Y2, Y2, Y2
+	VMOVAPS   Y2, Y2
+	VXORPS    Y3, Y3, Y3
+	VCMPPS    $0x1e, Y3, Y1, Y3
+	VDIVPS    Y1, Y0, Y0
+	VBLENDVPS Y3, Y0, Y2, Y2
+	VMOVUPS   6432(BX), Y0
+	VXORPS    Y1, Y1, Y1
+	VBLENDVPS Y0, Y1, Y2, Y2
+	VMOVUPS   Y2, 6176(BX)
 	VZEROUPPER
 	RET
 
@@ -1392,13 +2397,13 @@ DATA word_00000003<>+0(SB)/4, $0x00000003
 GLOBL word_00000003<>(SB), RODATA|NOPTR, $4
 
 // func weighMeanAVX512(l *float32, n int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F
 TEXT ·weighMeanAVX512(SB), NOSPLIT, $0-16
 	MOVQ    l+0(FP), AX
 	MOVQ    n+8(FP), CX
 	SHLQ    $0x06, CX
 	LEAQ    (AX)(CX*1), CX
-	VPXORD  Z0, Z0, Z0
+	VXORPS  Z0, Z0, Z0
 	VMOVAPS Z0, Z0
 	MOVQ    AX, DX
 
@@ -1420,8 +2425,8 @@ squares:
 	MOVQ         AX, DX
 
 weights:
-	VPANDD  (DX), Z1, Z2
-	VADDPS  Z2, Z0, Z2
+	VANDPS  (DX), Z1, Z2
+	VADDPS  Z0, Z2, Z2
 	VMOVUPS Z2, 2048(DX)
 	ADDQ    $0x00000040, DX
 	CMPQ    DX, CX
@@ -1430,7 +2435,7 @@ weights:
 	RET
 
 // func weighMagnitudeAVX512(l *float32, n int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F
 TEXT ·weighMagnitudeAVX512(SB), NOSPLIT, $0-16
 	MOVQ         l+0(FP), AX
 	MOVQ         n+8(FP), CX
@@ -1439,7 +2444,7 @@ TEXT ·weighMagnitudeAVX512(SB), NOSPLIT, $0-16
 	VBROADCASTSS word_7fffffff<>+0(SB), Z0
 
 weights:
-	VPANDD  (AX), Z0, Z1
+	VANDPS  (AX), Z0, Z1
 	VMOVUPS Z1, 2048(AX)
 	ADDQ    $0x00000040, AX
 	CMPQ    AX, CX
@@ -1466,13 +2471,13 @@ weights:
 	RET
 
 // func weighImportanceAVX512(l *float32, n int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F
 TEXT ·weighImportanceAVX512(SB), NOSPLIT, $0-16
 	MOVQ    l+0(FP), AX
 	MOVQ    n+8(FP), CX
 	SHLQ    $0x06, CX
 	LEAQ    (AX)(CX*1), CX
-	VPXORD  Z0, Z0, Z0
+	VXORPS  Z0, Z0, Z0
 	VMOVAPS Z0, Z0
 	VMOVUPS 6336(AX), Z1
 	MOVQ    AX, DX
@@ -1492,418 +2497,872 @@ weights:
 	VZEROUPPER
 	RET
 
-// func searchAffineAVX512(l *float32, n int, steps float32, numerators *float32, tries int) bool
-// Requires: AVX, AVX512F
-TEXT ·searchAffineAVX512(SB), NOSPLIT, $0-41
-	MOVQ    l+0(FP), AX
-	MOVQ    n+8(FP), CX
-	SHLQ    $0x06, CX
-	LEAQ    (AX)(CX*1), CX
-	MOVQ    numerators+24(FP), BX
-	MOVQ    tries+32(FP), SI
-	VMOVUPS (AX), Z0
-	VMOVUPS 2048(AX), Z1
+// func searchAffineAVX512(a *float32, b *float32, n int, steps float32, numerators *float32, tries int) (failed uint32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·searchAffineAVX512(SB), NOSPLIT, $0-52
+	MOVQ    n+16(FP), AX
+	SHLQ    $0x06, AX
+	MOVQ    a+0(FP), CX
+	LEAQ    (CX)(AX*1), DX
+	MOVQ    b+8(FP), BX
+	LEAQ    (BX)(AX*1), DI
+	MOVQ    numerators+32(FP), R9
+	MOVQ    tries+40(FP), R10
+	VMOVUPS (CX), Z0
+	VMOVUPS 2048(CX), Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
 	VMOVAPS Z1, Z4
 	VMULPS  Z0, Z1, Z0
-	LEAQ    64(AX), DX
+	LEAQ    64(CX), AX
 
-range:
-	VMOVUPS      (DX), Z1
-	VMOVUPS      2048(DX), Z17
+arange:
+	VMOVUPS      (AX), Z1
+	VMOVUPS      2048(AX), Z5
 	VMINPS       Z2, Z1, Z2
 	VMAXPS       Z3, Z1, Z3
-	VADDPS       Z17, Z4, Z4
-	VMULPS       Z1, Z17, Z1
+	VADDPS       Z5, Z4, Z4
+	VMULPS       Z1, Z5, Z1
 	VADDPS       Z1, Z0, Z0
-	ADDQ         $0x00000040, DX
-	CMPQ         DX, CX
-	JB           range
-	VPXORD       Z5, Z5, Z5
-	VMINPS       Z2, Z5, Z2
-	VBROADCASTSS word_80000000<>+0(SB), Z1
-	VMOVUPS      Z2, 6464(AX)
-	VMOVUPS      Z3, 6400(AX)
-	VMOVUPS      Z4, 6528(AX)
-	VMOVUPS      Z0, 6592(AX)
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DX
+	JB           arange
+	VXORPS       Z1, Z1, Z1
+	VMINPS       Z2, Z1, Z2
+	VMOVUPS      Z2, 6464(CX)
+	VMOVUPS      Z3, 6400(CX)
+	VMOVUPS      Z4, 6528(CX)
+	VMOVUPS      Z0, 6592(CX)
 	VCMPPS       $0x00, Z3, Z2, K1
-	KMOVW        K1, 6720(AX)
-	VPXORD       Z2, Z1, Z0
-	VMOVUPS      Z0, 6208(AX)
-	XORL         DI, DI
-	VBROADCASTSS steps+16(FP), Z0
-	VMOVUPS      6208(AX), Z1
-	VADDPS       6400(AX), Z1, Z2
-	VDIVPS       Z2, Z0, Z3
-	VBROADCASTSS word_7fffffff<>+0(SB), Z4
-	VBROADCASTSS word_4a7ffffc<>+0(SB), Z5
-	VMULPS       Z2, Z3, Z2
-	VPANDD       Z2, Z4, Z2
-	VADDPS       6464(AX), Z1, Z1
-	VMULPS       Z1, Z3, Z1
-	VPANDD       Z1, Z4, Z1
-	VCMPPS       $0x16, Z5, Z2, K1
-	VCMPPS       $0x16, Z5, Z1, K2
-	KORW         K1, K2, K1
-	KMOVW        6720(AX), K2
-	KANDNW       K1, K2, K1
-	KMOVW        K1, DX
-	ORL          DX, DI
-	VMOVUPS      6208(AX), Z1
-	VPXORD       Z6, Z6, Z6
-	MOVQ         AX, DX
+	KMOVW        K1, 6656(CX)
+	VBROADCASTSS word_80000000<>+0(SB), Z0
+	VXORPS       Z0, Z2, Z0
+	VMOVUPS      Z0, 6208(CX)
+	XORL         SI, SI
+	VMOVUPS      (BX), Z0
+	VMOVUPS      2048(BX), Z1
+	VMOVAPS      Z0, Z2
+	VMOVAPS      Z0, Z3
+	VMOVAPS      Z1, Z4
+	VMULPS       Z0, Z1, Z0
+	LEAQ         64(BX), AX
 
-levels:
-	VADDPS       (DX), Z1, Z2
-	VMULPS       Z3, Z2, Z2
-	VRNDSCALEPS  $0x08, Z2, Z2
-	VMAXPS       Z6, Z2, Z2
-	VMINPS       Z0, Z2, Z2
-	VMOVUPS      Z2, 4096(DX)
-	ADDQ         $0x00000040, DX
-	CMPQ         DX, CX
-	JB           levels
-	VBROADCASTSS word_3f800000<>+0(SB), Z0
-	VDIVPS       Z3, Z0, Z0
-	VMOVUPS      Z0, 6144(AX)
-	VMOVUPS      6464(AX), Z1
-	VPXORD       Z7, Z7, Z7
-	VMOVAPS      Z7, Z2
-	MOVQ         AX, DX
-
-first:
-	VMULPS  4096(DX), Z0, Z3
-	VADDPS  Z1, Z3, Z3
-	VSUBPS  (DX), Z3, Z3
-	VMULPS  Z3, Z3, Z3
-	VMULPS  2048(DX), Z3, Z3
-	VADDPS  Z3, Z2, Z2
-	ADDQ    $0x00000040, DX
-	CMPQ    DX, CX
-	JB      first
-	VMOVUPS Z2, 6656(AX)
-
-try:
-	VBROADCASTSS (BX), Z0
-	VMOVUPS      6208(AX), Z1
-	VADDPS       6400(AX), Z1, Z2
+brange:
+	VMOVUPS      (AX), Z1
+	VMOVUPS      2048(AX), Z5
+	VMINPS       Z2, Z1, Z2
+	VMAXPS       Z3, Z1, Z3
+	VADDPS       Z5, Z4, Z4
+	VMULPS       Z1, Z5, Z1
+	VADDPS       Z1, Z0, Z0
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DI
+	JB           brange
+	VXORPS       Z1, Z1, Z1
+	VMINPS       Z2, Z1, Z2
+	VMOVUPS      Z2, 6464(BX)
+	VMOVUPS      Z3, 6400(BX)
+	VMOVUPS      Z4, 6528(BX)
+	VMOVUPS      Z0, 6592(BX)
+	VCMPPS       $0x00, Z3, Z2, K1
+	KMOVW        K1, 6656(BX)
+	VBROADCASTSS word_80000000<>+0(SB), Z0
+	VXORPS       Z0, Z2, Z0
+	VMOVUPS      Z0, 6208(BX)
+	XORL         R8, R8
+	VBROADCASTSS steps+24(FP), Z0
+	VMOVUPS      6208(CX), Z1
+	VADDPS       6400(CX), Z1, Z2
 	VDIVPS       Z2, Z0, Z0
 	VBROADCASTSS word_7fffffff<>+0(SB), Z3
 	VBROADCASTSS word_4a7ffffc<>+0(SB), Z4
 	VMULPS       Z2, Z0, Z2
-	VPANDD       Z2, Z3, Z2
-	VADDPS       6464(AX), Z1, Z1
-	VMULPS       Z1, Z0, Z1
-	VPANDD       Z1, Z3, Z1
+	VANDPS       Z3, Z2, Z2
+	VADDPS       6464(CX), Z1, Z5
+	VMULPS       Z5, Z0, Z5
+	VANDPS       Z3, Z5, Z3
 	VCMPPS       $0x16, Z4, Z2, K1
-	VCMPPS       $0x16, Z4, Z1, K2
+	VCMPPS       $0x16, Z4, Z3, K2
 	KORW         K1, K2, K1
-	KMOVW        6720(AX), K2
+	KMOVW        6656(CX), K2
 	KANDNW       K1, K2, K1
-	KMOVW        K1, DX
-	ORL          DX, DI
-	VMOVUPS      6208(AX), Z1
-	VPXORD       Z8, Z8, Z8
-	VMOVAPS      Z8, Z2
-	VPXORD       Z9, Z9, Z9
-	VMOVAPS      Z9, Z3
-	VPXORD       Z10, Z10, Z10
-	VMOVAPS      Z10, Z4
-	VPXORD       Z11, Z11, Z11
-	VBROADCASTSS steps+16(FP), Z5
-	MOVQ         AX, DX
+	KMOVW        K1, AX
+	ORL          AX, SI
+	VXORPS       Z2, Z2, Z2
+	VBROADCASTSS steps+24(FP), Z3
+	MOVQ         CX, AX
 
-sums:
-	VADDPS      (DX), Z1, Z6
-	VMULPS      Z0, Z6, Z6
-	VRNDSCALEPS $0x08, Z6, Z6
-	VMAXPS      Z11, Z6, Z6
-	VMINPS      Z5, Z6, Z6
-	VMOVUPS     Z6, 4096(DX)
-	VMULPS      2048(DX), Z6, Z7
-	VADDPS      Z7, Z2, Z2
-	VMULPS      Z6, Z7, Z6
-	VADDPS      Z6, Z3, Z3
-	VMULPS      (DX), Z7, Z7
-	VADDPS      Z7, Z4, Z4
-	ADDQ        $0x00000040, DX
-	CMPQ        DX, CX
-	JB          sums
-	VMULPS      6528(AX), Z3, Z0
+alevels:
+	VADDPS       (AX), Z1, Z4
+	VMULPS       Z0, Z4, Z4
+	VRNDSCALEPS  $0x08, Z4, Z4
+	VPMAXSD      Z2, Z4, Z4
+	VPMINSD      Z3, Z4, Z4
+	VMOVUPS      Z4, 4096(AX)
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DX
+	JB           alevels
+	VBROADCASTSS word_3f800000<>+0(SB), Z1
+	VDIVPS       Z0, Z1, Z0
+	VMOVUPS      Z0, 6144(CX)
+	VMOVUPS      Z0, 6784(CX)
+	VMOVUPS      6464(CX), Z0
+	VMOVUPS      Z0, 6848(CX)
+	VXORPS       Z0, Z0, Z0
+	VMOVAPS      Z0, Z0
+	VMOVUPS      6784(CX), Z1
+	VMOVUPS      6848(CX), Z2
+	MOVQ         CX, AX
+
+afirst:
+	VMULPS       4096(AX), Z1, Z3
+	VADDPS       Z2, Z3, Z3
+	VSUBPS       (AX), Z3, Z3
+	VMULPS       Z3, Z3, Z3
+	VMULPS       2048(AX), Z3, Z3
+	VADDPS       Z3, Z0, Z0
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DX
+	JB           afirst
+	VMOVUPS      Z0, 6720(CX)
+	VBROADCASTSS steps+24(FP), Z0
+	VMOVUPS      6208(BX), Z1
+	VADDPS       6400(BX), Z1, Z2
+	VDIVPS       Z2, Z0, Z0
+	VBROADCASTSS word_7fffffff<>+0(SB), Z3
+	VBROADCASTSS word_4a7ffffc<>+0(SB), Z4
+	VMULPS       Z2, Z0, Z2
+	VANDPS       Z3, Z2, Z2
+	VADDPS       6464(BX), Z1, Z5
+	VMULPS       Z5, Z0, Z5
+	VANDPS       Z3, Z5, Z3
+	VCMPPS       $0x16, Z4, Z2, K1
+	VCMPPS       $0x16, Z4, Z3, K2
+	KORW         K1, K2, K1
+	KMOVW        6656(BX), K2
+	KANDNW       K1, K2, K1
+	KMOVW        K1, AX
+	ORL          AX, R8
+	VXORPS       Z2, Z2, Z2
+	VBROADCASTSS steps+24(FP), Z3
+	MOVQ         BX, AX
+
+blevels:
+	VADDPS       (AX), Z1, Z4
+	VMULPS       Z0, Z4, Z4
+	VRNDSCALEPS  $0x08, Z4, Z4
+	VPMAXSD      Z2, Z4, Z4
+	VPMINSD      Z3, Z4, Z4
+	VMOVUPS      Z4, 4096(AX)
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DI
+	JB           blevels
+	VBROADCASTSS word_3f800000<>+0(SB), Z1
+	VDIVPS       Z0, Z1, Z0
+	VMOVUPS      Z0, 6144(BX)
+	VMOVUPS      Z0, 6784(BX)
+	VMOVUPS      6464(BX), Z0
+	VMOVUPS      Z0, 6848(BX)
+	VXORPS       Z0, Z0, Z0
+	VMOVAPS      Z0, Z0
+	VMOVUPS      6784(BX), Z1
+	VMOVUPS      6848(BX), Z2
+	MOVQ         BX, AX
+
+bfirst:
+	VMULPS  4096(AX), Z1, Z3
+	VADDPS  Z2, Z3, Z3
+	VSUBPS  (AX), Z3, Z3
+	VMULPS  Z3, Z3, Z3
+	VMULPS  2048(AX), Z3, Z3
+	VADDPS  Z3, Z0, Z0
+	ADDQ    $0x00000040, AX
+	CMPQ    AX, DI
+	JB      bfirst
+	VMOVUPS Z0, 6720(BX)
+
+try:
+	VBROADCASTSS (R9), Z0
+	VMOVUPS      6208(CX), Z1
+	VADDPS       6400(CX), Z1, Z2
+	VDIVPS       Z2, Z0, Z0
+	VBROADCASTSS word_7fffffff<>+0(SB), Z3
+	VBROADCASTSS word_4a7ffffc<>+0(SB), Z4
+	VMULPS       Z2, Z0, Z2
+	VANDPS       Z3, Z2, Z2
+	VADDPS       6464(CX), Z1, Z5
+	VMULPS       Z5, Z0, Z5
+	VANDPS       Z3, Z5, Z3
+	VCMPPS       $0x16, Z4, Z2, K1
+	VCMPPS       $0x16, Z4, Z3, K2
+	KORW         K1, K2, K1
+	KMOVW        6656(CX), K2
+	KANDNW       K1, K2, K1
+	KMOVW        K1, AX
+	ORL          AX, SI
+	VXORPS       Z2, Z2, Z2
+	VMOVAPS      Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VMOVAPS      Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VMOVAPS      Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VBROADCASTSS steps+24(FP), Z6
+	MOVQ         CX, AX
+
+asums:
+	VADDPS      (AX), Z1, Z7
+	VMULPS      Z0, Z7, Z7
+	VRNDSCALEPS $0x08, Z7, Z7
+	VPMAXSD     Z5, Z7, Z7
+	VPMINSD     Z6, Z7, Z7
+	VMOVUPS     Z7, 4096(AX)
+	VMULPS      2048(AX), Z7, Z8
+	VADDPS      Z8, Z2, Z2
+	VMULPS      Z7, Z8, Z7
+	VADDPS      Z7, Z3, Z3
+	VMULPS      (AX), Z8, Z8
+	VADDPS      Z8, Z4, Z4
+	ADDQ        $0x00000040, AX
+	CMPQ        AX, DX
+	JB          asums
+	VMULPS      6528(CX), Z3, Z0
 	VMULPS      Z2, Z2, Z1
 	VSUBPS      Z1, Z0, Z0
-	VMULPS      6528(AX), Z4, Z1
-	VMULPS      6592(AX), Z2, Z5
+	VXORPS      Z1, Z1, Z1
+	VCMPPS      $0x1e, Z1, Z0, K1
+	KMOVW       K1, 6912(CX)
+	VMULPS      6528(CX), Z4, Z1
+	VMULPS      6592(CX), Z2, Z5
 	VSUBPS      Z5, Z1, Z1
 	VDIVPS      Z0, Z1, Z1
-	VMULPS      6592(AX), Z3, Z5
+	VMULPS      6592(CX), Z3, Z5
 	VMULPS      Z4, Z2, Z2
 	VSUBPS      Z2, Z5, Z2
-	VDIVPS      Z0, Z2, Z2
-	VPXORD      Z12, Z12, Z12
-	VCMPPS      $0x1e, Z12, Z2, K1
-	VDIVPS      Z3, Z4, Z3
-	VBLENDMPS   Z3, Z1, K1, Z1
-	VPXORD      Z13, Z13, Z13
-	VBLENDMPS   Z13, Z2, K1, Z2
-	VPXORD      Z14, Z14, Z14
-	VCMPPS      $0x1e, Z14, Z0, K1
-	VPXORD      Z15, Z15, Z15
-	VMOVAPS     Z15, Z0
-	MOVQ        AX, DX
+	VDIVPS      Z0, Z2, Z0
+	VXORPS      Z2, Z2, Z2
+	VCMPPS      $0x1e, Z2, Z0, K1
+	KMOVW       K1, AX
+	TESTL       AX, AX
+	JZ          abelow
+	VXORPS      Z2, Z2, Z2
+	VCMPPS      $0x1e, Z2, Z0, K1
+	VDIVPS      Z3, Z4, Z2
+	VBLENDMPS   Z2, Z1, K1, Z1
+	VXORPS      Z2, Z2, Z2
+	VBLENDMPS   Z2, Z0, K1, Z0
 
-error:
-	VMULPS       4096(DX), Z1, Z3
-	VADDPS       Z2, Z3, Z3
-	VSUBPS       (DX), Z3, Z3
-	VMULPS       Z3, Z3, Z3
-	VMULPS       2048(DX), Z3, Z3
-	VADDPS       Z3, Z0, Z0
-	ADDQ         $0x00000040, DX
-	CMPQ         DX, CX
-	JB           error
-	VMOVUPS      6656(AX), Z3
-	VCMPPS       $0x11, Z3, Z0, K2
-	KANDW        K1, K2, K1
-	VBLENDMPS    Z0, Z3, K1, Z3
-	VMOVUPS      Z3, 6656(AX)
-	VMOVUPS      6144(AX), Z0
-	VBLENDMPS    Z1, Z0, K1, Z0
-	VMOVUPS      Z0, 6144(AX)
-	VMOVUPS      6208(AX), Z0
-	VBROADCASTSS word_80000000<>+0(SB), Z1
-	VPXORD       Z2, Z1, Z1
-	VBLENDMPS    Z1, Z0, K1, Z0
-	VMOVUPS      Z0, 6208(AX)
-	ADDQ         $0x04, BX
-	DECQ         SI
-	JNZ          try
-	KMOVW        6720(AX), K1
-	VMOVUPS      6144(AX), Z0
-	VPXORD       Z16, Z16, Z16
-	VBLENDMPS    Z16, Z0, K1, Z0
-	VMOVUPS      Z0, 6144(AX)
-	VMOVUPS      6208(AX), Z0
-	VBROADCASTSS word_80000000<>+0(SB), Z1
-	VMOVUPS      6464(AX), Z2
-	VPXORD       Z2, Z1, Z1
-	VBLENDMPS    Z1, Z0, K1, Z0
-	VMOVUPS      Z0, 6208(AX)
-	VZEROUPPER
-	TESTL        DI, DI
-	SETEQ        AL
-	MOVB         AL, ret+40(FP)
-	RET
-
-// func searchLinearAVX512(l *float32, n int, steps float32, numerators *float32, tries int) bool
-// Requires: AVX, AVX512F
-TEXT ·searchLinearAVX512(SB), NOSPLIT, $0-41
-	MOVQ    l+0(FP), AX
-	MOVQ    n+8(FP), CX
-	SHLQ    $0x06, CX
-	LEAQ    (AX)(CX*1), CX
-	MOVQ    numerators+24(FP), BX
-	MOVQ    tries+32(FP), SI
-	VMOVUPS (AX), Z0
-	VMOVUPS 2048(AX), Z1
-	VMOVAPS Z0, Z2
-	VMOVAPS Z0, Z3
-	VMOVAPS Z1, Z4
-	VMULPS  Z0, Z1, Z0
-	LEAQ    64(AX), DX
-
-range:
-	VMOVUPS      (DX), Z1
-	VMOVUPS      2048(DX), Z17
-	VMINPS       Z2, Z1, Z2
-	VMAXPS       Z3, Z1, Z3
-	VADDPS       Z17, Z4, Z4
-	VMULPS       Z1, Z17, Z1
-	VADDPS       Z1, Z0, Z0
-	ADDQ         $0x00000040, DX
-	CMPQ         DX, CX
-	JB           range
-	VPXORD       Z5, Z5, Z5
-	VMINPS       Z2, Z5, Z2
-	VBROADCASTSS word_80000000<>+0(SB), Z1
-	VMOVUPS      Z2, 6464(AX)
-	VMOVUPS      Z3, 6400(AX)
-	VMOVUPS      Z4, 6528(AX)
-	VMOVUPS      Z0, 6592(AX)
-	VCMPPS       $0x00, Z3, Z2, K1
-	KMOVW        K1, 6720(AX)
-	VPXORD       Z2, Z1, Z0
-	VMOVUPS      Z0, 6208(AX)
-	XORL         DI, DI
-	VBROADCASTSS steps+16(FP), Z0
-	VMOVUPS      6208(AX), Z1
-	VADDPS       6400(AX), Z1, Z2
-	VDIVPS       Z2, Z0, Z3
-	VBROADCASTSS word_7fffffff<>+0(SB), Z4
-	VBROADCASTSS word_4a7ffffc<>+0(SB), Z5
-	VMULPS       Z2, Z3, Z2
-	VPANDD       Z2, Z4, Z2
-	VADDPS       6464(AX), Z1, Z1
-	VMULPS       Z1, Z3, Z1
-	VPANDD       Z1, Z4, Z1
-	VCMPPS       $0x16, Z5, Z2, K1
-	VCMPPS       $0x16, Z5, Z1, K2
-	KORW         K1, K2, K1
-	KMOVW        6720(AX), K2
-	KANDNW       K1, K2, K1
-	KMOVW        K1, DX
-	ORL          DX, DI
-	VMOVUPS      6208(AX), Z1
-	VPXORD       Z6, Z6, Z6
-	MOVQ         AX, DX
-
-levels:
-	VADDPS       (DX), Z1, Z2
-	VMULPS       Z3, Z2, Z2
-	VRNDSCALEPS  $0x08, Z2, Z2
-	VMAXPS       Z6, Z2, Z2
-	VMINPS       Z0, Z2, Z2
-	VMOVUPS      Z2, 4096(DX)
-	ADDQ         $0x00000040, DX
-	CMPQ         DX, CX
-	JB           levels
-	VBROADCASTSS word_3f800000<>+0(SB), Z0
-	VDIVPS       Z3, Z0, Z0
-	VMOVUPS      Z0, 6144(AX)
-	VMOVUPS      6464(AX), Z1
-	VPXORD       Z7, Z7, Z7
-	VMOVAPS      Z7, Z2
-	VBROADCASTSS word_7fffffff<>+0(SB), Z3
-	MOVQ         AX, DX
-
-first:
-	VMULPS  4096(DX), Z0, Z4
-	VADDPS  Z1, Z4, Z4
-	VSUBPS  (DX), Z4, Z4
-	VPANDD  Z3, Z4, Z4
-	VMULPS  2048(DX), Z4, Z4
-	VADDPS  Z4, Z2, Z2
-	ADDQ    $0x00000040, DX
-	CMPQ    DX, CX
-	JB      first
-	VMOVUPS Z2, 6656(AX)
-
-try:
-	VBROADCASTSS (BX), Z0
-	VMOVUPS      6208(AX), Z1
-	VADDPS       6400(AX), Z1, Z2
+abelow:
+	VMOVUPS      Z1, 6784(CX)
+	VMOVUPS      Z0, 6848(CX)
+	VBROADCASTSS (R9), Z0
+	VMOVUPS      6208(BX), Z1
+	VADDPS       6400(BX), Z1, Z2
 	VDIVPS       Z2, Z0, Z0
 	VBROADCASTSS word_7fffffff<>+0(SB), Z3
 	VBROADCASTSS word_4a7ffffc<>+0(SB), Z4
 	VMULPS       Z2, Z0, Z2
-	VPANDD       Z2, Z3, Z2
-	VADDPS       6464(AX), Z1, Z1
-	VMULPS       Z1, Z0, Z1
-	VPANDD       Z1, Z3, Z1
+	VANDPS       Z3, Z2, Z2
+	VADDPS       6464(BX), Z1, Z5
+	VMULPS       Z5, Z0, Z5
+	VANDPS       Z3, Z5, Z3
 	VCMPPS       $0x16, Z4, Z2, K1
-	VCMPPS       $0x16, Z4, Z1, K2
+	VCMPPS       $0x16, Z4, Z3, K2
 	KORW         K1, K2, K1
-	KMOVW        6720(AX), K2
+	KMOVW        6656(BX), K2
 	KANDNW       K1, K2, K1
-	KMOVW        K1, DX
-	ORL          DX, DI
-	VMOVUPS      6208(AX), Z1
-	VPXORD       Z8, Z8, Z8
-	VMOVAPS      Z8, Z2
-	VPXORD       Z9, Z9, Z9
-	VMOVAPS      Z9, Z3
-	VPXORD       Z10, Z10, Z10
-	VMOVAPS      Z10, Z4
-	VPXORD       Z11, Z11, Z11
-	VBROADCASTSS steps+16(FP), Z5
-	MOVQ         AX, DX
+	KMOVW        K1, AX
+	ORL          AX, R8
+	VXORPS       Z2, Z2, Z2
+	VMOVAPS      Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VMOVAPS      Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VMOVAPS      Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VBROADCASTSS steps+24(FP), Z6
+	MOVQ         BX, AX
 
-sums:
-	VADDPS       (DX), Z1, Z6
-	VMULPS       Z0, Z6, Z6
-	VRNDSCALEPS  $0x08, Z6, Z6
-	VMAXPS       Z11, Z6, Z6
-	VMINPS       Z5, Z6, Z6
-	VMOVUPS      Z6, 4096(DX)
-	VMULPS       2048(DX), Z6, Z7
-	VADDPS       Z7, Z2, Z2
-	VMULPS       Z6, Z7, Z6
-	VADDPS       Z6, Z3, Z3
-	VMULPS       (DX), Z7, Z7
-	VADDPS       Z7, Z4, Z4
-	ADDQ         $0x00000040, DX
-	CMPQ         DX, CX
-	JB           sums
-	VMULPS       6528(AX), Z3, Z0
-	VMULPS       Z2, Z2, Z1
-	VSUBPS       Z1, Z0, Z0
-	VMULPS       6528(AX), Z4, Z1
-	VMULPS       6592(AX), Z2, Z5
-	VSUBPS       Z5, Z1, Z1
-	VDIVPS       Z0, Z1, Z1
-	VMULPS       6592(AX), Z3, Z5
-	VMULPS       Z4, Z2, Z2
-	VSUBPS       Z2, Z5, Z2
-	VDIVPS       Z0, Z2, Z2
-	VPXORD       Z12, Z12, Z12
-	VCMPPS       $0x1e, Z12, Z2, K1
-	VDIVPS       Z3, Z4, Z3
-	VBLENDMPS    Z3, Z1, K1, Z1
-	VPXORD       Z13, Z13, Z13
-	VBLENDMPS    Z13, Z2, K1, Z2
-	VPXORD       Z14, Z14, Z14
-	VCMPPS       $0x1e, Z14, Z0, K1
-	VPXORD       Z15, Z15, Z15
-	VMOVAPS      Z15, Z0
-	VBROADCASTSS word_7fffffff<>+0(SB), Z3
-	MOVQ         AX, DX
+bsums:
+	VADDPS      (AX), Z1, Z7
+	VMULPS      Z0, Z7, Z7
+	VRNDSCALEPS $0x08, Z7, Z7
+	VPMAXSD     Z5, Z7, Z7
+	VPMINSD     Z6, Z7, Z7
+	VMOVUPS     Z7, 4096(AX)
+	VMULPS      2048(AX), Z7, Z8
+	VADDPS      Z8, Z2, Z2
+	VMULPS      Z7, Z8, Z7
+	VADDPS      Z7, Z3, Z3
+	VMULPS      (AX), Z8, Z8
+	VADDPS      Z8, Z4, Z4
+	ADDQ        $0x00000040, AX
+	CMPQ        AX, DI
+	JB          bsums
+	VMULPS      6528(BX), Z3, Z0
+	VMULPS      Z2, Z2, Z1
+	VSUBPS      Z1, Z0, Z0
+	VXORPS      Z1, Z1, Z1
+	VCMPPS      $0x1e, Z1, Z0, K1
+	KMOVW       K1, 6912(BX)
+	VMULPS      6528(BX), Z4, Z1
+	VMULPS      6592(BX), Z2, Z5
+	VSUBPS      Z5, Z1, Z1
+	VDIVPS      Z0, Z1, Z1
+	VMULPS      6592(BX), Z3, Z5
+	VMULPS      Z4, Z2, Z2
+	VSUBPS      Z2, Z5, Z2
+	VDIVPS      Z0, Z2, Z0
+	VXORPS      Z2, Z2, Z2
+	VCMPPS      $0x1e, Z2, Z0, K1
+	KMOVW       K1, AX
+	TESTL       AX, AX
+	JZ          bbelow
+	VXORPS      Z2, Z2, Z2
+	VCMPPS      $0x1e, Z2, Z0, K1
+	VDIVPS      Z3, Z4, Z2
+	VBLENDMPS   Z2, Z1, K1, Z1
+	VXORPS      Z2, Z2, Z2
+	VBLENDMPS   Z2, Z0, K1, Z0
 
-error:
-	VMULPS       4096(DX), Z1, Z4
-	VADDPS       Z2, Z4, Z4
-	VSUBPS       (DX), Z4, Z4
-	VPANDD       Z3, Z4, Z4
-	VMULPS       2048(DX), Z4, Z4
-	VADDPS       Z4, Z0, Z0
-	ADDQ         $0x00000040, DX
-	CMPQ         DX, CX
-	JB           error
-	VMOVUPS      6656(AX), Z3
-	VCMPPS       $0x11, Z3, Z0, K2
+bbelow:
+	VMOVUPS Z1, 6784(BX)
+	VMOVUPS Z0, 6848(BX)
+	VXORPS  Z0, Z0, Z0
+	VMOVAPS Z0, Z0
+	VMOVUPS 6784(CX), Z1
+	VMOVUPS 6848(CX), Z2
+	MOVQ    CX, AX
+
+aerror:
+	VMULPS       4096(AX), Z1, Z3
+	VADDPS       Z2, Z3, Z3
+	VSUBPS       (AX), Z3, Z3
+	VMULPS       Z3, Z3, Z3
+	VMULPS       2048(AX), Z3, Z3
+	VADDPS       Z3, Z0, Z0
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DX
+	JB           aerror
+	VMOVUPS      6720(CX), Z1
+	KMOVW        6912(CX), K1
+	VCMPPS       $0x11, Z1, Z0, K2
 	KANDW        K1, K2, K1
-	VBLENDMPS    Z0, Z3, K1, Z3
-	VMOVUPS      Z3, 6656(AX)
-	VMOVUPS      6144(AX), Z0
+	VBLENDMPS    Z0, Z1, K1, Z1
+	VMOVUPS      Z1, 6720(CX)
+	VMOVUPS      6208(CX), Z0
+	VMOVUPS      6848(CX), Z1
+	VBROADCASTSS word_80000000<>+0(SB), Z2
+	VXORPS       Z2, Z1, Z1
 	VBLENDMPS    Z1, Z0, K1, Z0
-	VMOVUPS      Z0, 6144(AX)
-	VMOVUPS      6208(AX), Z0
-	VBROADCASTSS word_80000000<>+0(SB), Z1
-	VPXORD       Z2, Z1, Z1
+	VMOVUPS      Z0, 6208(CX)
+	VMOVUPS      6144(CX), Z0
+	VBLENDMPS    6784(CX), Z0, K1, Z0
+	VMOVUPS      Z0, 6144(CX)
+	VXORPS       Z0, Z0, Z0
+	VMOVAPS      Z0, Z0
+	VMOVUPS      6784(BX), Z1
+	VMOVUPS      6848(BX), Z2
+	MOVQ         BX, AX
+
+berror:
+	VMULPS       4096(AX), Z1, Z3
+	VADDPS       Z2, Z3, Z3
+	VSUBPS       (AX), Z3, Z3
+	VMULPS       Z3, Z3, Z3
+	VMULPS       2048(AX), Z3, Z3
+	VADDPS       Z3, Z0, Z0
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DI
+	JB           berror
+	VMOVUPS      6720(BX), Z1
+	KMOVW        6912(BX), K1
+	VCMPPS       $0x11, Z1, Z0, K2
+	KANDW        K1, K2, K1
+	VBLENDMPS    Z0, Z1, K1, Z1
+	VMOVUPS      Z1, 6720(BX)
+	VMOVUPS      6208(BX), Z0
+	VMOVUPS      6848(BX), Z1
+	VBROADCASTSS word_80000000<>+0(SB), Z2
+	VXORPS       Z2, Z1, Z1
 	VBLENDMPS    Z1, Z0, K1, Z0
-	VMOVUPS      Z0, 6208(AX)
-	ADDQ         $0x04, BX
-	DECQ         SI
+	VMOVUPS      Z0, 6208(BX)
+	VMOVUPS      6144(BX), Z0
+	VBLENDMPS    6784(BX), Z0, K1, Z0
+	VMOVUPS      Z0, 6144(BX)
+	ADDQ         $0x04, R9
+	DECQ         R10
 	JNZ          try
-	KMOVW        6720(AX), K1
-	VMOVUPS      6144(AX), Z0
-	VPXORD       Z16, Z16, Z16
-	VBLENDMPS    Z16, Z0, K1, Z0
-	VMOVUPS      Z0, 6144(AX)
-	VMOVUPS      6208(AX), Z0
-	VBROADCASTSS word_80000000<>+0(SB), Z1
-	VMOVUPS      6464(AX), Z2
-	VPXORD       Z2, Z1, Z1
+	KMOVW        6656(CX), K1
+	VMOVUPS      6144(CX), Z0
+	VXORPS       Z1, Z1, Z1
 	VBLENDMPS    Z1, Z0, K1, Z0
-	VMOVUPS      Z0, 6208(AX)
+	VMOVUPS      Z0, 6144(CX)
+	VMOVUPS      6208(CX), Z0
+	VMOVUPS      6464(CX), Z1
+	VBROADCASTSS word_80000000<>+0(SB), Z2
+	VXORPS       Z2, Z1, Z1
+	VBLENDMPS    Z1, Z0, K1, Z0
+	VMOVUPS      Z0, 6208(CX)
+	TESTL        SI, SI
+	SETNE        AL
+	MOVBLZX      AL, SI
+	KMOVW        6656(BX), K1
+	VMOVUPS      6144(BX), Z0
+	VXORPS       Z1, Z1, Z1
+	VBLENDMPS    Z1, Z0, K1, Z0
+	VMOVUPS      Z0, 6144(BX)
+	VMOVUPS      6208(BX), Z0
+	VMOVUPS      6464(BX), Z1
+	VBROADCASTSS word_80000000<>+0(SB), Z2
+	VXORPS       Z2, Z1, Z1
+	VBLENDMPS    Z1, Z0, K1, Z0
+	VMOVUPS      Z0, 6208(BX)
+	TESTL        R8, R8
+	SETNE        AL
+	MOVBLZX      AL, R8
+	SHLL         $0x01, R8
+	ORL          R8, SI
 	VZEROUPPER
-	TESTL        DI, DI
-	SETEQ        AL
-	MOVB         AL, ret+40(FP)
+	MOVL         SI, failed+48(FP)
+	RET
+
+// func searchLinearAVX512(a *float32, b *float32, n int, steps float32, numerators *float32, tries int) (failed uint32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·searchLinearAVX512(SB), NOSPLIT, $0-52
+	MOVQ    n+16(FP), AX
+	SHLQ    $0x06, AX
+	MOVQ    a+0(FP), CX
+	LEAQ    (CX)(AX*1), DX
+	MOVQ    b+8(FP), BX
+	LEAQ    (BX)(AX*1), DI
+	MOVQ    numerators+32(FP), R9
+	MOVQ    tries+40(FP), R10
+	VMOVUPS (CX), Z0
+	VMOVUPS 2048(CX), Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z1, Z4
+	VMULPS  Z0, Z1, Z0
+	LEAQ    64(CX), AX
+
+arange:
+	VMOVUPS      (AX), Z1
+	VMOVUPS      2048(AX), Z5
+	VMINPS       Z2, Z1, Z2
+	VMAXPS       Z3, Z1, Z3
+	VADDPS       Z5, Z4, Z4
+	VMULPS       Z1, Z5, Z1
+	VADDPS       Z1, Z0, Z0
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DX
+	JB           arange
+	VXORPS       Z1, Z1, Z1
+	VMINPS       Z2, Z1, Z2
+	VMOVUPS      Z2, 6464(CX)
+	VMOVUPS      Z3, 6400(CX)
+	VMOVUPS      Z4, 6528(CX)
+	VMOVUPS      Z0, 6592(CX)
+	VCMPPS       $0x00, Z3, Z2, K1
+	KMOVW        K1, 6656(CX)
+	VBROADCASTSS word_80000000<>+0(SB), Z0
+	VXORPS       Z0, Z2, Z0
+	VMOVUPS      Z0, 6208(CX)
+	XORL         SI, SI
+	VMOVUPS      (BX), Z0
+	VMOVUPS      2048(BX), Z1
+	VMOVAPS      Z0, Z2
+	VMOVAPS      Z0, Z3
+	VMOVAPS      Z1, Z4
+	VMULPS       Z0, Z1, Z0
+	LEAQ         64(BX), AX
+
+brange:
+	VMOVUPS      (AX), Z1
+	VMOVUPS      2048(AX), Z5
+	VMINPS       Z2, Z1, Z2
+	VMAXPS       Z3, Z1, Z3
+	VADDPS       Z5, Z4, Z4
+	VMULPS       Z1, Z5, Z1
+	VADDPS       Z1, Z0, Z0
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DI
+	JB           brange
+	VXORPS       Z1, Z1, Z1
+	VMINPS       Z2, Z1, Z2
+	VMOVUPS      Z2, 6464(BX)
+	VMOVUPS      Z3, 6400(BX)
+	VMOVUPS      Z4, 6528(BX)
+	VMOVUPS      Z0, 6592(BX)
+	VCMPPS       $0x00, Z3, Z2, K1
+	KMOVW        K1, 6656(BX)
+	VBROADCASTSS word_80000000<>+0(SB), Z0
+	VXORPS       Z0, Z2, Z0
+	VMOVUPS      Z0, 6208(BX)
+	XORL         R8, R8
+	VBROADCASTSS steps+24(FP), Z0
+	VMOVUPS      6208(CX), Z1
+	VADDPS       6400(CX), Z1, Z2
+	VDIVPS       Z2, Z0, Z0
+	VBROADCASTSS word_7fffffff<>+0(SB), Z3
+	VBROADCASTSS word_4a7ffffc<>+0(SB), Z4
+	VMULPS       Z2, Z0, Z2
+	VANDPS       Z3, Z2, Z2
+	VADDPS       6464(CX), Z1, Z5
+	VMULPS       Z5, Z0, Z5
+	VANDPS       Z3, Z5, Z3
+	VCMPPS       $0x16, Z4, Z2, K1
+	VCMPPS       $0x16, Z4, Z3, K2
+	KORW         K1, K2, K1
+	KMOVW        6656(CX), K2
+	KANDNW       K1, K2, K1
+	KMOVW        K1, AX
+	ORL          AX, SI
+	VXORPS       Z2, Z2, Z2
+	VBROADCASTSS steps+24(FP), Z3
+	MOVQ         CX, AX
+
+alevels:
+	VADDPS       (AX), Z1, Z4
+	VMULPS       Z0, Z4, Z4
+	VRNDSCALEPS  $0x08, Z4, Z4
+	VPMAXSD      Z2, Z4, Z4
+	VPMINSD      Z3, Z4, Z4
+	VMOVUPS      Z4, 4096(AX)
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DX
+	JB           alevels
+	VBROADCASTSS word_3f800000<>+0(SB), Z1
+	VDIVPS       Z0, Z1, Z0
+	VMOVUPS      Z0, 6144(CX)
+	VMOVUPS      Z0, 6784(CX)
+	VMOVUPS      6464(CX), Z0
+	VMOVUPS      Z0, 6848(CX)
+	VXORPS       Z0, Z0, Z0
+	VMOVAPS      Z0, Z0
+	VMOVUPS      6784(CX), Z1
+	VMOVUPS      6848(CX), Z2
+	VBROADCASTSS word_7fffffff<>+0(SB), Z3
+	MOVQ         CX, AX
+
+afirst:
+	VMULPS       4096(AX), Z1, Z4
+	VADDPS       Z2, Z4, Z4
+	VSUBPS       (AX), Z4, Z4
+	VANDPS       Z3, Z4, Z4
+	VMULPS       2048(AX), Z4, Z4
+	VADDPS       Z4, Z0, Z0
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DX
+	JB           afirst
+	VMOVUPS      Z0, 6720(CX)
+	VBROADCASTSS steps+24(FP), Z0
+	VMOVUPS      6208(BX), Z1
+	VADDPS       6400(BX), Z1, Z2
+	VDIVPS       Z2, Z0, Z0
+	VBROADCASTSS word_7fffffff<>+0(SB), Z3
+	VBROADCASTSS word_4a7ffffc<>+0(SB), Z4
+	VMULPS       Z2, Z0, Z2
+	VANDPS       Z3, Z2, Z2
+	VADDPS       6464(BX), Z1, Z5
+	VMULPS       Z5, Z0, Z5
+	VANDPS       Z3, Z5, Z3
+	VCMPPS       $0x16, Z4, Z2, K1
+	VCMPPS       $0x16, Z4, Z3, K2
+	KORW         K1, K2, K1
+	KMOVW        6656(BX), K2
+	KANDNW       K1, K2, K1
+	KMOVW        K1, AX
+	ORL          AX, R8
+	VXORPS       Z2, Z2, Z2
+	VBROADCASTSS steps+24(FP), Z3
+	MOVQ         BX, AX
+
+blevels:
+	VADDPS       (AX), Z1, Z4
+	VMULPS       Z0, Z4, Z4
+	VRNDSCALEPS  $0x08, Z4, Z4
+	VPMAXSD      Z2, Z4, Z4
+	VPMINSD      Z3, Z4, Z4
+	VMOVUPS      Z4, 4096(AX)
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DI
+	JB           blevels
+	VBROADCASTSS word_3f800000<>+0(SB), Z1
+	VDIVPS       Z0, Z1, Z0
+	VMOVUPS      Z0, 6144(BX)
+	VMOVUPS      Z0, 6784(BX)
+	VMOVUPS      6464(BX), Z0
+	VMOVUPS      Z0, 6848(BX)
+	VXORPS       Z0, Z0, Z0
+	VMOVAPS      Z0, Z0
+	VMOVUPS      6784(BX), Z1
+	VMOVUPS      6848(BX), Z2
+	VBROADCASTSS word_7fffffff<>+0(SB), Z3
+	MOVQ         BX, AX
+
+bfirst:
+	VMULPS  4096(AX), Z1, Z4
+	VADDPS  Z2, Z4, Z4
+	VSUBPS  (AX), Z4, Z4
+	VANDPS  Z3, Z4, Z4
+	VMULPS  2048(AX), Z4, Z4
+	VADDPS  Z4, Z0, Z0
+	ADDQ    $0x00000040, AX
+	CMPQ    AX, DI
+	JB      bfirst
+	VMOVUPS Z0, 6720(BX)
+
+try:
+	VBROADCASTSS (R9), Z0
+	VMOVUPS      6208(CX), Z1
+	VADDPS       6400(CX), Z1, Z2
+	VDIVPS       Z2, Z0, Z0
+	VBROADCASTSS word_7fffffff<>+0(SB), Z3
+	VBROADCASTSS word_4a7ffffc<>+0(SB), Z4
+	VMULPS       Z2, Z0, Z2
+	VANDPS       Z3, Z2, Z2
+	VADDPS       6464(CX), Z1, Z5
+	VMULPS       Z5, Z0, Z5
+	VANDPS       Z3, Z5, Z3
+	VCMPPS       $0x16, Z4, Z2, K1
+	VCMPPS       $0x16, Z4, Z3, K2
+	KORW         K1, K2, K1
+	KMOVW        6656(CX), K2
+	KANDNW       K1, K2, K1
+	KMOVW        K1, AX
+	ORL          AX, SI
+	VXORPS       Z2, Z2, Z2
+	VMOVAPS      Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VMOVAPS      Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VMOVAPS      Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VBROADCASTSS steps+24(FP), Z6
+	MOVQ         CX, AX
+
+asums:
+	VADDPS      (AX), Z1, Z7
+	VMULPS      Z0, Z7, Z7
+	VRNDSCALEPS $0x08, Z7, Z7
+	VPMAXSD     Z5, Z7, Z7
+	VPMINSD     Z6, Z7, Z7
+	VMOVUPS     Z7, 4096(AX)
+	VMULPS      2048(AX), Z7, Z8
+	VADDPS      Z8, Z2, Z2
+	VMULPS      Z7, Z8, Z7
+	VADDPS      Z7, Z3, Z3
+	VMULPS      (AX), Z8, Z8
+	VADDPS      Z8, Z4, Z4
+	ADDQ        $0x00000040, AX
+	CMPQ        AX, DX
+	JB          asums
+	VMULPS      6528(CX), Z3, Z0
+	VMULPS      Z2, Z2, Z1
+	VSUBPS      Z1, Z0, Z0
+	VXORPS      Z1, Z1, Z1
+	VCMPPS      $0x1e, Z1, Z0, K1
+	KMOVW       K1, 6912(CX)
+	VMULPS      6528(CX), Z4, Z1
+	VMULPS      6592(CX), Z2, Z5
+	VSUBPS      Z5, Z1, Z1
+	VDIVPS      Z0, Z1, Z1
+	VMULPS      6592(CX), Z3, Z5
+	VMULPS      Z4, Z2, Z2
+	VSUBPS      Z2, Z5, Z2
+	VDIVPS      Z0, Z2, Z0
+	VXORPS      Z2, Z2, Z2
+	VCMPPS      $0x1e, Z2, Z0, K1
+	KMOVW       K1, AX
+	TESTL       AX, AX
+	JZ          abelow
+	VXORPS      Z2, Z2, Z2
+	VCMPPS      $0x1e, Z2, Z0, K1
+	VDIVPS      Z3, Z4, Z2
+	VBLENDMPS   Z2, Z1, K1, Z1
+	VXORPS      Z2, Z2, Z2
+	VBLENDMPS   Z2, Z0, K1, Z0
+
+abelow:
+	VMOVUPS      Z1, 6784(CX)
+	VMOVUPS      Z0, 6848(CX)
+	VBROADCASTSS (R9), Z0
+	VMOVUPS      6208(BX), Z1
+	VADDPS       6400(BX), Z1, Z2
+	VDIVPS       Z2, Z0, Z0
+	VBROADCASTSS word_7fffffff<>+0(SB), Z3
+	VBROADCASTSS word_4a7ffffc<>+0(SB), Z4
+	VMULPS       Z2, Z0, Z2
+	VANDPS       Z3, Z2, Z2
+	VADDPS       6464(BX), Z1, Z5
+	VMULPS       Z5, Z0, Z5
+	VANDPS       Z3, Z5, Z3
+	VCMPPS       $0x16, Z4, Z2, K1
+	VCMPPS       $0x16, Z4, Z3, K2
+	KORW         K1, K2, K1
+	KMOVW        6656(BX), K2
+	KANDNW       K1, K2, K1
+	KMOVW        K1, AX
+	ORL          AX, R8
+	VXORPS       Z2, Z2, Z2
+	VMOVAPS      Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VMOVAPS      Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VMOVAPS      Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VBROADCASTSS steps+24(FP), Z6
+	MOVQ         BX, AX
+
+bsums:
+	VADDPS      (AX), Z1, Z7
+	VMULPS      Z0, Z7, Z7
+	VRNDSCALEPS $0x08, Z7, Z7
+	VPMAXSD     Z5, Z7, Z7
+	VPMINSD     Z6, Z7, Z7
+	VMOVUPS     Z7, 4096(AX)
+	VMULPS      2048(AX), Z7, Z8
+	VADDPS      Z8, Z2, Z2
+	VMULPS      Z7, Z8, Z7
+	VADDPS      Z7, Z3, Z3
+	VMULPS      (AX), Z8, Z8
+	VADDPS      Z8, Z4, Z4
+	ADDQ        $0x00000040, AX
+	CMPQ        AX, DI
+	JB          bsums
+	VMULPS      6528(BX), Z3, Z0
+	VMULPS      Z2, Z2, Z1
+	VSUBPS      Z1, Z0, Z0
+	VXORPS      Z1, Z1, Z1
+	VCMPPS      $0x1e, Z1, Z0, K1
+	KMOVW       K1, 6912(BX)
+	VMULPS      6528(BX), Z4, Z1
+	VMULPS      6592(BX), Z2, Z5
+	VSUBPS      Z5, Z1, Z1
+	VDIVPS      Z0, Z1, Z1
+	VMULPS      6592(BX), Z3, Z5
+	VMULPS      Z4, Z2, Z2
+	VSUBPS      Z2, Z5, Z2
+	VDIVPS      Z0, Z2, Z0
+	VXORPS      Z2, Z2, Z2
+	VCMPPS      $0x1e, Z2, Z0, K1
+	KMOVW       K1, AX
+	TESTL       AX, AX
+	JZ          bbelow
+	VXORPS      Z2, Z2, Z2
+	VCMPPS      $0x1e, Z2, Z0, K1
+	VDIVPS      Z3, Z4, Z2
+	VBLENDMPS   Z2, Z1, K1, Z1
+	VXORPS      Z2, Z2, Z2
+	VBLENDMPS   Z2, Z0, K1, Z0
+
+bbelow:
+	VMOVUPS      Z1, 6784(BX)
+	VMOVUPS      Z0, 6848(BX)
+	VXORPS       Z0, Z0, Z0
+	VMOVAPS      Z0, Z0
+	VMOVUPS      6784(CX), Z1
+	VMOVUPS      6848(CX), Z2
+	VBROADCASTSS word_7fffffff<>+0(SB), Z3
+	MOVQ         CX, AX
+
+aerror:
+	VMULPS       4096(AX), Z1, Z4
+	VADDPS       Z2, Z4, Z4
+	VSUBPS       (AX), Z4, Z4
+	VANDPS       Z3, Z4, Z4
+	VMULPS       2048(AX), Z4, Z4
+	VADDPS       Z4, Z0, Z0
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DX
+	JB           aerror
+	VMOVUPS      6720(CX), Z1
+	KMOVW        6912(CX), K1
+	VCMPPS       $0x11, Z1, Z0, K2
+	KANDW        K1, K2, K1
+	VBLENDMPS    Z0, Z1, K1, Z1
+	VMOVUPS      Z1, 6720(CX)
+	VMOVUPS      6208(CX), Z0
+	VMOVUPS      6848(CX), Z1
+	VBROADCASTSS word_80000000<>+0(SB), Z2
+	VXORPS       Z2, Z1, Z1
+	VBLENDMPS    Z1, Z0, K1, Z0
+	VMOVUPS      Z0, 6208(CX)
+	VMOVUPS      6144(CX), Z0
+	VBLENDMPS    6784(CX), Z0, K1, Z0
+	VMOVUPS      Z0, 6144(CX)
+	VXORPS       Z0, Z0, Z0
+	VMOVAPS      Z0, Z0
+	VMOVUPS      6784(BX), Z1
+	VMOVUPS      6848(BX), Z2
+	VBROADCASTSS word_7fffffff<>+0(SB), Z3
+	MOVQ         BX, AX
+
+berror:
+	VMULPS       4096(AX), Z1, Z4
+	VADDPS       Z2, Z4, Z4
+	VSUBPS       (AX), Z4, Z4
+	VANDPS       Z3, Z4, Z4
+	VMULPS       2048(AX), Z4, Z4
+	VADDPS       Z4, Z0, Z0
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DI
+	JB           berror
+	VMOVUPS      6720(BX), Z1
+	KMOVW        6912(BX), K1
+	VCMPPS       $0x11, Z1, Z0, K2
+	KANDW        K1, K2, K1
+	VBLENDMPS    Z0, Z1, K1, Z1
+	VMOVUPS      Z1, 6720(BX)
+	VMOVUPS      6208(BX), Z0
+	VMOVUPS      6848(BX), Z1
+	VBROADCASTSS word_80000000<>+0(SB), Z2
+	VXORPS       Z2, Z1, Z1
+	VBLENDMPS    Z1, Z0, K1, Z0
+	VMOVUPS      Z0, 6208(BX)
+	VMOVUPS      6144(BX), Z0
+	VBLENDMPS    6784(BX), Z0, K1, Z0
+	VMOVUPS      Z0, 6144(BX)
+	ADDQ         $0x04, R9
+	DECQ         R10
+	JNZ          try
+	KMOVW        6656(CX), K1
+	VMOVUPS      6144(CX), Z0
+	VXORPS       Z1, Z1, Z1
+	VBLENDMPS    Z1, Z0, K1, Z0
+	VMOVUPS      Z0, 6144(CX)
+	VMOVUPS      6208(CX), Z0
+	VMOVUPS      6464(CX), Z1
+	VBROADCASTSS word_80000000<>+0(SB), Z2
+	VXORPS       Z2, Z1, Z1
+	VBLENDMPS    Z1, Z0, K1, Z0
+	VMOVUPS      Z0, 6208(CX)
+	TESTL        SI, SI
+	SETNE        AL
+	MOVBLZX      AL, SI
+	KMOVW        6656(BX), K1
+	VMOVUPS      6144(BX), Z0
+	VXORPS       Z1, Z1, Z1
+	VBLENDMPS    Z1, Z0, K1, Z0
+	VMOVUPS      Z0, 6144(BX)
+	VMOVUPS      6208(BX), Z0
+	VMOVUPS      6464(BX), Z1
+	VBROADCASTSS word_80000000<>+0(SB), Z2
+	VXORPS       Z2, Z1, Z1
+	VBLENDMPS    Z1, Z0, K1, Z0
+	VMOVUPS      Z0, 6208(BX)
+	TESTL        R8, R8
+	SETNE        AL
+	MOVBLZX      AL, R8
+	SHLL         $0x01, R8
+	ORL          R8, SI
+	VZEROUPPER
+	MOVL         SI, failed+48(FP)
 	RET
 
 // func searchScaleAVX512(l *float32, n int, steps float32, numerators *float32, tries int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F
 TEXT ·searchScaleAVX512(SB), NOSPLIT, $0-40
 	MOVQ         l+0(FP), AX
 	MOVQ         n+8(FP), CX
@@ -1911,255 +3370,503 @@ TEXT ·searchScaleAVX512(SB), NOSPLIT, $0-40
 	LEAQ         (AX)(CX*1), CX
 	MOVQ         numerators+24(FP), BX
 	MOVQ         tries+32(FP), SI
-	VPXORD       Z0, Z0, Z0
+	VXORPS       Z0, Z0, Z0
 	VMOVAPS      Z0, Z0
-	VPXORD       Z9, Z9, Z9
-	VMOVAPS      Z9, Z9
-	VBROADCASTSS word_7fffffff<>+0(SB), Z10
+	VXORPS       Z1, Z1, Z1
+	VMOVAPS      Z1, Z1
+	VBROADCASTSS word_7fffffff<>+0(SB), Z2
 	MOVQ         AX, DX
 
 largest:
-	VMOVUPS      (DX), Z11
-	VMULPS       2048(DX), Z11, Z12
-	VMOVUPS      Z12, 4096(DX)
-	VPANDD       Z11, Z10, Z12
-	VCMPPS       $0x1e, Z0, Z12, K1
-	VBLENDMPS    Z11, Z9, K1, Z9
-	VBLENDMPS    Z12, Z0, K1, Z0
+	VMOVUPS      (DX), Z3
+	VMULPS       2048(DX), Z3, Z4
+	VMOVUPS      Z4, 4096(DX)
+	VANDPS       Z2, Z3, Z4
+	VCMPPS       $0x1e, Z0, Z4, K1
+	VBLENDMPS    Z3, Z1, K1, Z1
+	VBLENDMPS    Z4, Z0, K1, Z0
 	ADDQ         $0x00000040, DX
 	CMPQ         DX, CX
 	JB           largest
-	VMOVUPS      Z9, 6400(AX)
-	VMINPS       Z0, Z0, Z0
-	VMOVUPS      Z0, 6528(AX)
-	VMOVUPS      6400(AX), Z0
-	VBROADCASTSS (BX), Z9
-	VDIVPS       Z0, Z9, Z0
-	VBROADCASTSS steps+16(FP), Z9
-	VBROADCASTSS word_3f800000<>+0(SB), Z10
-	VSUBPS       Z10, Z9, Z9
-	VBROADCASTSS word_80000000<>+0(SB), Z10
-	VBROADCASTSS steps+16(FP), Z11
-	VPXORD       Z11, Z10, Z10
-	VPXORD       Z1, Z1, Z1
-	VMOVAPS      Z1, Z1
-	VPXORD       Z2, Z2, Z2
-	VMOVAPS      Z2, Z2
+	VBROADCASTSS word_26901d7d<>+0(SB), Z2
+	VCMPPS       $0x11, Z2, Z0, K1
+	KMOVW        K1, 6400(AX)
+	VMOVUPS      Z1, 6464(AX)
+	VBROADCASTSS steps+16(FP), Z0
+	VBROADCASTSS word_3f800000<>+0(SB), Z1
+	VSUBPS       Z1, Z0, Z0
+	VBROADCASTSS steps+16(FP), Z1
+	VBROADCASTSS word_80000000<>+0(SB), Z2
+	VXORPS       Z2, Z1, Z1
+	VBROADCASTSS (BX), Z2
+	VDIVPS       6464(AX), Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VMOVAPS      Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VMOVAPS      Z4, Z4
 	MOVQ         AX, DX
 
 first:
-	VMULPS      (DX), Z0, Z11
-	VRNDSCALEPS $0x08, Z11, Z11
-	VMAXPS      Z10, Z11, Z11
-	VMINPS      Z9, Z11, Z11
-	VMULPS      4096(DX), Z11, Z12
-	VADDPS      Z12, Z1, Z1
-	VMULPS      2048(DX), Z11, Z12
-	VMULPS      Z11, Z12, Z12
-	VADDPS      Z12, Z2, Z2
+	VMOVUPS     (DX), Z5
+	VMOVUPS     4096(DX), Z6
+	VMOVUPS     2048(DX), Z7
+	VMULPS      Z2, Z5, Z5
+	VRNDSCALEPS $0x08, Z5, Z5
+	VPMINUD     Z1, Z5, Z5
+	VPMINSD     Z0, Z5, Z5
+	VMULPS      Z5, Z6, Z6
+	VADDPS      Z6, Z3, Z3
+	VMULPS      Z5, Z7, Z6
+	VMULPS      Z5, Z6, Z6
+	VADDPS      Z6, Z4, Z4
 	ADDQ        $0x00000040, DX
 	CMPQ        DX, CX
 	JB          first
 	ADDQ        $0x04, BX
-	VPXORD      Z3, Z3, Z3
-	VMOVAPS     Z3, Z0
-	VPXORD      Z4, Z4, Z4
-	VCMPPS      $0x04, Z4, Z2, K1
-	VDIVPS      Z2, Z1, Z2
-	VBLENDMPS   Z2, Z0, K1, Z0
-	VMOVUPS     Z0, 6144(AX)
-	VMULPS      Z1, Z0, Z0
-	VMOVUPS     Z0, 6464(AX)
+	VXORPS      Z2, Z2, Z2
+	VMOVAPS     Z2, Z2
+	VXORPS      Z5, Z5, Z5
+	VCMPPS      $0x04, Z5, Z4, K1
+	VDIVPS      Z4, Z3, Z4
+	VBLENDMPS   Z4, Z2, K1, Z2
+	VMOVUPS     Z2, 6144(AX)
+	VMULPS      Z3, Z2, Z2
+	VMOVUPS     Z2, 6528(AX)
 	DECQ        SI
 
 try:
-	VMOVUPS      6400(AX), Z0
-	VBROADCASTSS (BX), Z1
-	VDIVPS       Z0, Z1, Z0
-	VBROADCASTSS steps+16(FP), Z1
-	VBROADCASTSS word_3f800000<>+0(SB), Z2
-	VSUBPS       Z2, Z1, Z1
-	VBROADCASTSS word_80000000<>+0(SB), Z2
-	VBROADCASTSS steps+16(FP), Z3
-	VPXORD       Z3, Z2, Z2
-	VPXORD       Z5, Z5, Z5
-	VMOVAPS      Z5, Z3
-	VPXORD       Z6, Z6, Z6
-	VMOVAPS      Z6, Z4
+	VBROADCASTSS (BX), Z2
+	VDIVPS       6464(AX), Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VMOVAPS      Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VMOVAPS      Z4, Z4
+	VBROADCASTSS 4(BX), Z5
+	VDIVPS       6464(AX), Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VMOVAPS      Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VMOVAPS      Z7, Z7
+	VBROADCASTSS 8(BX), Z8
+	VDIVPS       6464(AX), Z8, Z8
+	VXORPS       Z9, Z9, Z9
+	VMOVAPS      Z9, Z9
+	VXORPS       Z10, Z10, Z10
+	VMOVAPS      Z10, Z10
+	VBROADCASTSS 12(BX), Z11
+	VDIVPS       6464(AX), Z11, Z11
+	VXORPS       Z12, Z12, Z12
+	VMOVAPS      Z12, Z12
+	VXORPS       Z13, Z13, Z13
+	VMOVAPS      Z13, Z13
+	VBROADCASTSS 16(BX), Z14
+	VDIVPS       6464(AX), Z14, Z14
+	VXORPS       Z15, Z15, Z15
+	VMOVAPS      Z15, Z15
+	VXORPS       Z16, Z16, Z16
+	VMOVAPS      Z16, Z16
+	VBROADCASTSS 20(BX), Z17
+	VDIVPS       6464(AX), Z17, Z17
+	VXORPS       Z18, Z18, Z18
+	VMOVAPS      Z18, Z18
+	VXORPS       Z19, Z19, Z19
+	VMOVAPS      Z19, Z19
 	MOVQ         AX, DX
 
 sums:
-	VMULPS       (DX), Z0, Z9
-	VRNDSCALEPS  $0x08, Z9, Z9
-	VMAXPS       Z2, Z9, Z9
-	VMINPS       Z1, Z9, Z9
-	VMULPS       4096(DX), Z9, Z10
-	VADDPS       Z10, Z3, Z3
-	VMULPS       2048(DX), Z9, Z10
-	VMULPS       Z9, Z10, Z10
-	VADDPS       Z10, Z4, Z4
-	ADDQ         $0x00000040, DX
-	CMPQ         DX, CX
-	JB           sums
-	ADDQ         $0x04, BX
-	VMOVUPS      6464(AX), Z0
-	VPXORD       Z7, Z7, Z7
-	VCMPPS       $0x1e, Z7, Z4, K1
-	VMULPS       Z3, Z3, Z1
-	VMULPS       Z4, Z0, Z2
-	VCMPPS       $0x1e, Z2, Z1, K2
-	KANDW        K1, K2, K1
-	VDIVPS       Z4, Z3, Z1
-	VMULPS       Z3, Z1, Z2
-	VBLENDMPS    Z2, Z0, K1, Z0
-	VMOVUPS      Z0, 6464(AX)
-	VMOVUPS      6144(AX), Z0
-	VBLENDMPS    Z1, Z0, K1, Z0
-	VMOVUPS      Z0, 6144(AX)
-	DECQ         SI
-	JNZ          try
-	VMOVUPS      6144(AX), Z0
-	VMOVUPS      6528(AX), Z1
-	VBROADCASTSS word_26901d7d<>+0(SB), Z2
-	VCMPPS       $0x11, Z2, Z1, K1
-	VPXORD       Z8, Z8, Z8
-	VBLENDMPS    Z8, Z0, K1, Z0
-	VMOVUPS      Z0, 6144(AX)
+	VMOVUPS     (DX), Z20
+	VMOVUPS     4096(DX), Z21
+	VMOVUPS     2048(DX), Z22
+	VMULPS      Z2, Z20, Z23
+	VRNDSCALEPS $0x08, Z23, Z23
+	VPMINUD     Z1, Z23, Z23
+	VPMINSD     Z0, Z23, Z23
+	VMULPS      Z23, Z21, Z24
+	VADDPS      Z24, Z3, Z3
+	VMULPS      Z23, Z22, Z24
+	VMULPS      Z23, Z24, Z24
+	VADDPS      Z24, Z4, Z4
+	VMULPS      Z5, Z20, Z23
+	VRNDSCALEPS $0x08, Z23, Z23
+	VPMINUD     Z1, Z23, Z23
+	VPMINSD     Z0, Z23, Z23
+	VMULPS      Z23, Z21, Z24
+	VADDPS      Z24, Z6, Z6
+	VMULPS      Z23, Z22, Z24
+	VMULPS      Z23, Z24, Z24
+	VADDPS      Z24, Z7, Z7
+	VMULPS      Z8, Z20, Z23
+	VRNDSCALEPS $0x08, Z23, Z23
+	VPMINUD     Z1, Z23, Z23
+	VPMINSD     Z0, Z23, Z23
+	VMULPS      Z23, Z21, Z24
+	VADDPS      Z24, Z9, Z9
+	VMULPS      Z23, Z22, Z24
+	VMULPS      Z23, Z24, Z24
+	VADDPS      Z24, Z10, Z10
+	VMULPS      Z11, Z20, Z23
+	VRNDSCALEPS $0x08, Z23, Z23
+	VPMINUD     Z1, Z23, Z23
+	VPMINSD     Z0, Z23, Z23
+	VMULPS      Z23, Z21, Z24
+	VADDPS      Z24, Z12, Z12
+	VMULPS      Z23, Z22, Z24
+	VMULPS      Z23, Z24, Z24
+	VADDPS      Z24, Z13, Z13
+	VMULPS      Z14, Z20, Z23
+	VRNDSCALEPS $0x08, Z23, Z23
+	VPMINUD     Z1, Z23, Z23
+	VPMINSD     Z0, Z23, Z23
+	VMULPS      Z23, Z21, Z24
+	VADDPS      Z24, Z15, Z15
+	VMULPS      Z23, Z22, Z24
+	VMULPS      Z23, Z24, Z24
+	VADDPS      Z24, Z16, Z16
+	VMULPS      Z17, Z20, Z20
+	VRNDSCALEPS $0x08, Z20, Z20
+	VPMINUD     Z1, Z20, Z20
+	VPMINSD     Z0, Z20, Z20
+	VMULPS      Z20, Z21, Z21
+	VADDPS      Z21, Z18, Z18
+	VMULPS      Z20, Z22, Z21
+	VMULPS      Z20, Z21, Z21
+	VADDPS      Z21, Z19, Z19
+	ADDQ        $0x00000040, DX
+	CMPQ        DX, CX
+	JB          sums
+	ADDQ        $0x18, BX
+	VMOVUPS     6528(AX), Z2
+	VMOVUPS     6144(AX), Z5
+	VXORPS      Z8, Z8, Z8
+	VCMPPS      $0x1e, Z8, Z4, K1
+	VMULPS      Z3, Z3, Z8
+	VMULPS      Z4, Z2, Z11
+	VCMPPS      $0x1e, Z11, Z8, K2
+	KANDW       K1, K2, K1
+	VDIVPS      Z4, Z3, Z4
+	VMULPS      Z3, Z4, Z3
+	VBLENDMPS   Z3, Z2, K1, Z2
+	VBLENDMPS   Z4, Z5, K1, Z5
+	VXORPS      Z3, Z3, Z3
+	VCMPPS      $0x1e, Z3, Z7, K1
+	VMULPS      Z6, Z6, Z3
+	VMULPS      Z7, Z2, Z4
+	VCMPPS      $0x1e, Z4, Z3, K2
+	KANDW       K1, K2, K1
+	VDIVPS      Z7, Z6, Z3
+	VMULPS      Z6, Z3, Z4
+	VBLENDMPS   Z4, Z2, K1, Z2
+	VBLENDMPS   Z3, Z5, K1, Z5
+	VXORPS      Z3, Z3, Z3
+	VCMPPS      $0x1e, Z3, Z10, K1
+	VMULPS      Z9, Z9, Z3
+	VMULPS      Z10, Z2, Z4
+	VCMPPS      $0x1e, Z4, Z3, K2
+	KANDW       K1, K2, K1
+	VDIVPS      Z10, Z9, Z3
+	VMULPS      Z9, Z3, Z4
+	VBLENDMPS   Z4, Z2, K1, Z2
+	VBLENDMPS   Z3, Z5, K1, Z5
+	VXORPS      Z3, Z3, Z3
+	VCMPPS      $0x1e, Z3, Z13, K1
+	VMULPS      Z12, Z12, Z3
+	VMULPS      Z13, Z2, Z4
+	VCMPPS      $0x1e, Z4, Z3, K2
+	KANDW       K1, K2, K1
+	VDIVPS      Z13, Z12, Z3
+	VMULPS      Z12, Z3, Z4
+	VBLENDMPS   Z4, Z2, K1, Z2
+	VBLENDMPS   Z3, Z5, K1, Z5
+	VXORPS      Z3, Z3, Z3
+	VCMPPS      $0x1e, Z3, Z16, K1
+	VMULPS      Z15, Z15, Z3
+	VMULPS      Z16, Z2, Z4
+	VCMPPS      $0x1e, Z4, Z3, K2
+	KANDW       K1, K2, K1
+	VDIVPS      Z16, Z15, Z3
+	VMULPS      Z15, Z3, Z4
+	VBLENDMPS   Z4, Z2, K1, Z2
+	VBLENDMPS   Z3, Z5, K1, Z5
+	VXORPS      Z3, Z3, Z3
+	VCMPPS      $0x1e, Z3, Z19, K1
+	VMULPS      Z18, Z18, Z3
+	VMULPS      Z19, Z2, Z4
+	VCMPPS      $0x1e, Z4, Z3, K2
+	KANDW       K1, K2, K1
+	VDIVPS      Z19, Z18, Z3
+	VMULPS      Z18, Z3, Z4
+	VBLENDMPS   Z4, Z2, K1, Z2
+	VBLENDMPS   Z3, Z5, K1, Z5
+	VMOVUPS     Z2, 6528(AX)
+	VMOVUPS     Z5, 6144(AX)
+	SUBQ        $0x06, SI
+	JNZ         try
+	KMOVW       6400(AX), K1
+	VXORPS      Z0, Z0, Z0
+	VBLENDMPS   Z0, Z5, K1, Z5
+	VMOVUPS     Z5, 6144(AX)
 	VZEROUPPER
 	RET
 
-// func descendAVX512(l *float32, n int)
-// Requires: AVX, AVX512F
-TEXT ·descendAVX512(SB), NOSPLIT, $0-16
-	MOVQ         l+0(FP), AX
-	MOVQ         n+8(FP), CX
-	SHLQ         $0x06, CX
-	LEAQ         (AX)(CX*1), CX
-	VPXORD       Z0, Z0, Z0
+// func descendAVX512(a *float32, b *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·descendAVX512(SB), NOSPLIT, $0-24
+	MOVQ         n+16(FP), AX
+	SHLQ         $0x06, AX
+	MOVQ         a+0(FP), CX
+	LEAQ         (CX)(AX*1), DX
+	MOVQ         b+8(FP), BX
+	LEAQ         (BX)(AX*1), SI
+	VXORPS       Z0, Z0, Z0
 	VMOVAPS      Z0, Z0
-	VPXORD       Z1, Z1, Z1
+	VXORPS       Z1, Z1, Z1
 	VMOVAPS      Z1, Z1
-	VBROADCASTSS word_7fffffff<>+0(SB), Z9
-	MOVQ         AX, DX
+	VBROADCASTSS word_7fffffff<>+0(SB), Z2
+	MOVQ         CX, AX
 
-largest:
-	VMOVUPS      (DX), Z10
-	VPANDD       Z10, Z9, Z11
-	VCMPPS       $0x1e, Z0, Z11, K1
-	VBLENDMPS    Z10, Z1, K1, Z1
-	VBLENDMPS    Z11, Z0, K1, Z0
-	ADDQ         $0x00000040, DX
-	CMPQ         DX, CX
-	JB           largest
-	VMOVUPS      Z1, 6400(AX)
-	VMOVUPS      Z0, 6464(AX)
-	VPXORD       Z2, Z2, Z2
-	VMOVAPS      Z2, Z0
-	VPXORD       Z3, Z3, Z3
-	VMOVAPS      Z3, Z1
-	VBROADCASTSS word_c0800000<>+0(SB), Z2
-	VDIVPS       6400(AX), Z2, Z2
-	MOVQ         AX, DX
+alargest:
+	VMOVUPS      (AX), Z3
+	VANDPS       Z2, Z3, Z4
+	VCMPPS       $0x1e, Z0, Z4, K1
+	VBLENDMPS    Z3, Z1, K1, Z1
+	VBLENDMPS    Z4, Z0, K1, Z0
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DX
+	JB           alargest
+	VBROADCASTSS word_26901d7d<>+0(SB), Z2
+	VCMPPS       $0x11, Z2, Z0, K1
+	KMOVW        K1, 6400(CX)
+	VBROADCASTSS word_c0800000<>+0(SB), Z0
+	VDIVPS       Z1, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VMOVAPS      Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VMOVAPS      Z2, Z2
+	MOVQ         CX, AX
 
-levels:
-	VMOVUPS      (DX), Z3
-	VMULPS       Z3, Z2, Z10
-	VBROADCASTSS word_4b400000<>+0(SB), Z9
-	VADDPS       Z9, Z10, Z10
-	VBROADCASTSS word_007fffff<>+0(SB), Z9
-	VPANDD       Z9, Z10, Z10
-	VBROADCASTSS word_00400000<>+0(SB), Z9
-	VPSUBD       Z9, Z10, Z10
-	VBROADCASTSS word_fffffffc<>+0(SB), Z9
-	VPMAXSD      Z9, Z10, Z10
-	VBROADCASTSS word_00000003<>+0(SB), Z9
-	VPMINSD      Z9, Z10, Z10
-	VCVTDQ2PS    Z10, Z10
-	VMOVUPS      Z10, 4096(DX)
-	VMULPS       Z3, Z3, Z9
-	VMULPS       Z3, Z9, Z3
-	VMULPS       Z10, Z3, Z3
-	VADDPS       Z3, Z0, Z0
-	VMULPS       Z10, Z9, Z9
-	VMULPS       Z10, Z9, Z9
-	VADDPS       Z9, Z1, Z1
-	ADDQ         $0x00000040, DX
-	CMPQ         DX, CX
-	JB           levels
-	MOVQ         $0x00000005, BX
+alevels:
+	VMOVUPS      (AX), Z3
+	VMULPS       Z0, Z3, Z4
+	VBROADCASTSS word_4b400000<>+0(SB), Z5
+	VADDPS       Z5, Z4, Z4
+	VBROADCASTSS word_007fffff<>+0(SB), Z5
+	VANDPS       Z5, Z4, Z4
+	VBROADCASTSS word_00400000<>+0(SB), Z5
+	VPSUBD       Z5, Z4, Z4
+	VBROADCASTSS word_fffffffc<>+0(SB), Z5
+	VPMAXSD      Z5, Z4, Z4
+	VBROADCASTSS word_00000003<>+0(SB), Z5
+	VPMINSD      Z5, Z4, Z4
+	VCVTDQ2PS    Z4, Z4
+	VMOVUPS      Z4, 4096(AX)
+	VMULPS       Z3, Z3, Z5
+	VMULPS       Z3, Z5, Z3
+	VMULPS       Z4, Z3, Z3
+	VADDPS       Z3, Z1, Z1
+	VMULPS       Z4, Z5, Z3
+	VMULPS       Z4, Z3, Z3
+	VADDPS       Z3, Z2, Z2
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DX
+	JB           alevels
+	VMOVUPS      Z1, 6464(CX)
+	VMOVUPS      Z2, 6528(CX)
+	VXORPS       Z0, Z0, Z0
+	VMOVAPS      Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VMOVAPS      Z1, Z1
+	VBROADCASTSS word_7fffffff<>+0(SB), Z2
+	MOVQ         BX, DI
+
+blargest:
+	VMOVUPS      (DI), Z3
+	VANDPS       Z2, Z3, Z4
+	VCMPPS       $0x1e, Z0, Z4, K1
+	VBLENDMPS    Z3, Z1, K1, Z1
+	VBLENDMPS    Z4, Z0, K1, Z0
+	ADDQ         $0x00000040, DI
+	CMPQ         DI, SI
+	JB           blargest
+	VBROADCASTSS word_26901d7d<>+0(SB), Z2
+	VCMPPS       $0x11, Z2, Z0, K1
+	KMOVW        K1, 6400(BX)
+	VBROADCASTSS word_c0800000<>+0(SB), Z0
+	VDIVPS       Z1, Z0, Z0
+	VXORPS       Z1, Z1, Z1
+	VMOVAPS      Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VMOVAPS      Z2, Z2
+	MOVQ         BX, DI
+
+blevels:
+	VMOVUPS      (DI), Z3
+	VMULPS       Z0, Z3, Z4
+	VBROADCASTSS word_4b400000<>+0(SB), Z5
+	VADDPS       Z5, Z4, Z4
+	VBROADCASTSS word_007fffff<>+0(SB), Z5
+	VANDPS       Z5, Z4, Z4
+	VBROADCASTSS word_00400000<>+0(SB), Z5
+	VPSUBD       Z5, Z4, Z4
+	VBROADCASTSS word_fffffffc<>+0(SB), Z5
+	VPMAXSD      Z5, Z4, Z4
+	VBROADCASTSS word_00000003<>+0(SB), Z5
+	VPMINSD      Z5, Z4, Z4
+	VCVTDQ2PS    Z4, Z4
+	VMOVUPS      Z4, 4096(DI)
+	VMULPS       Z3, Z3, Z5
+	VMULPS       Z3, Z5, Z3
+	VMULPS       Z4, Z3, Z3
+	VADDPS       Z3, Z1, Z1
+	VMULPS       Z4, Z5, Z3
+	VMULPS       Z4, Z3, Z3
+	VADDPS       Z3, Z2, Z2
+	ADDQ         $0x00000040, DI
+	CMPQ         DI, SI
+	JB           blevels
+	VMOVUPS      Z1, 6464(BX)
+	VMOVUPS      Z2, 6528(BX)
+	MOVQ         $0x00000005, SI
 
 round:
-	XORL SI, SI
-	MOVQ AX, DX
+	XORL R8, R8
+	MOVQ CX, AX
+	MOVQ BX, DI
 
 element:
-	VMOVUPS      (DX), Z2
-	VMOVUPS      4096(DX), Z3
-	VMULPS       Z2, Z2, Z9
-	VMULPS       Z2, Z9, Z10
-	VMULPS       Z3, Z10, Z11
-	VSUBPS       Z11, Z0, Z11
-	VMULPS       Z3, Z9, Z12
-	VMULPS       Z3, Z12, Z12
-	VSUBPS       Z12, Z1, Z12
-	VMULPS       Z12, Z2, Z2
-	VDIVPS       Z11, Z2, Z2
-	VBROADCASTSS word_4b400000<>+0(SB), Z13
-	VADDPS       Z13, Z2, Z2
-	VBROADCASTSS word_007fffff<>+0(SB), Z13
-	VPANDD       Z13, Z2, Z2
-	VBROADCASTSS word_00400000<>+0(SB), Z13
-	VPSUBD       Z13, Z2, Z2
-	VBROADCASTSS word_fffffffc<>+0(SB), Z13
-	VPMAXSD      Z13, Z2, Z2
-	VBROADCASTSS word_00000003<>+0(SB), Z13
-	VPMINSD      Z13, Z2, Z2
+	VMOVUPS      6464(CX), Z0
+	VMOVUPS      6528(CX), Z1
+	VMOVUPS      (AX), Z2
+	VMOVUPS      4096(AX), Z3
+	VMULPS       Z2, Z2, Z4
+	VMULPS       Z2, Z4, Z5
+	VMULPS       Z3, Z5, Z6
+	VSUBPS       Z6, Z0, Z6
+	VMULPS       Z3, Z4, Z7
+	VMULPS       Z3, Z7, Z7
+	VSUBPS       Z7, Z1, Z7
+	VMULPS       Z7, Z2, Z2
+	VDIVPS       Z6, Z2, Z2
+	VBROADCASTSS word_4b400000<>+0(SB), Z8
+	VADDPS       Z8, Z2, Z2
+	VBROADCASTSS word_007fffff<>+0(SB), Z8
+	VANDPS       Z8, Z2, Z2
+	VBROADCASTSS word_00400000<>+0(SB), Z8
+	VPSUBD       Z8, Z2, Z2
+	VBROADCASTSS word_fffffffc<>+0(SB), Z8
+	VPMAXSD      Z8, Z2, Z2
+	VBROADCASTSS word_00000003<>+0(SB), Z8
+	VPMINSD      Z8, Z2, Z2
 	VCVTDQ2PS    Z2, Z2
-	VPXORD       Z4, Z4, Z4
-	VCMPPS       $0x1e, Z4, Z11, K1
+	VXORPS       Z8, Z8, Z8
+	VCMPPS       $0x1e, Z8, Z6, K1
 	VCMPPS       $0x04, Z3, Z2, K2
 	KANDW        K1, K2, K1
-	VMULPS       Z2, Z10, Z10
-	VADDPS       Z10, Z11, Z11
-	VMULPS       Z2, Z9, Z9
-	VMULPS       Z2, Z9, Z9
-	VADDPS       Z9, Z12, Z12
-	VPXORD       Z5, Z5, Z5
-	VCMPPS       $0x1e, Z5, Z12, K2
+	VMULPS       Z2, Z5, Z5
+	VADDPS       Z5, Z6, Z6
+	VMULPS       Z2, Z4, Z4
+	VMULPS       Z2, Z4, Z4
+	VADDPS       Z4, Z7, Z7
+	VXORPS       Z4, Z4, Z4
+	VCMPPS       $0x1e, Z4, Z7, K2
 	KANDW        K1, K2, K1
-	VMULPS       Z11, Z11, Z9
-	VMULPS       Z1, Z9, Z9
-	VMULPS       Z0, Z0, Z10
-	VMULPS       Z12, Z10, Z10
-	VCMPPS       $0x1e, Z10, Z9, K2
+	VMULPS       Z6, Z6, Z4
+	VMULPS       Z1, Z4, Z4
+	VMULPS       Z0, Z0, Z5
+	VMULPS       Z7, Z5, Z5
+	VCMPPS       $0x1e, Z5, Z4, K2
 	KANDW        K1, K2, K1
 	VBLENDMPS    Z2, Z3, K1, Z3
-	VMOVUPS      Z3, 4096(DX)
-	VBLENDMPS    Z11, Z0, K1, Z0
-	VBLENDMPS    Z12, Z1, K1, Z1
-	KMOVW        K1, DI
-	ORL          DI, SI
-	ADDQ         $0x00000040, DX
-	CMPQ         DX, CX
+	VMOVUPS      Z3, 4096(AX)
+	VBLENDMPS    Z6, Z0, K1, Z0
+	VBLENDMPS    Z7, Z1, K1, Z1
+	VMOVUPS      Z0, 6464(CX)
+	VMOVUPS      Z1, 6528(CX)
+	KMOVW        K1, R9
+	ORL          R9, R8
+	VMOVUPS      6464(BX), Z0
+	VMOVUPS      6528(BX), Z1
+	VMOVUPS      (DI), Z2
+	VMOVUPS      4096(DI), Z3
+	VMULPS       Z2, Z2, Z4
+	VMULPS       Z2, Z4, Z5
+	VMULPS       Z3, Z5, Z6
+	VSUBPS       Z6, Z0, Z6
+	VMULPS       Z3, Z4, Z7
+	VMULPS       Z3, Z7, Z7
+	VSUBPS       Z7, Z1, Z7
+	VMULPS       Z7, Z2, Z2
+	VDIVPS       Z6, Z2, Z2
+	VBROADCASTSS word_4b400000<>+0(SB), Z8
+	VADDPS       Z8, Z2, Z2
+	VBROADCASTSS word_007fffff<>+0(SB), Z8
+	VANDPS       Z8, Z2, Z2
+	VBROADCASTSS word_00400000<>+0(SB), Z8
+	VPSUBD       Z8, Z2, Z2
+	VBROADCASTSS word_fffffffc<>+0(SB), Z8
+	VPMAXSD      Z8, Z2, Z2
+	VBROADCASTSS word_00000003<>+0(SB), Z8
+	VPMINSD      Z8, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VXORPS       Z8, Z8, Z8
+	VCMPPS       $0x1e, Z8, Z6, K1
+	VCMPPS       $0x04, Z3, Z2, K2
+	KANDW        K1, K2, K1
+	VMULPS       Z2, Z5, Z5
+	VADDPS       Z5, Z6, Z6
+	VMULPS       Z2, Z4, Z4
+	VMULPS       Z2, Z4, Z4
+	VADDPS       Z4, Z7, Z7
+	VXORPS       Z4, Z4, Z4
+	VCMPPS       $0x1e, Z4, Z7, K2
+	KANDW        K1, K2, K1
+	VMULPS       Z6, Z6, Z4
+	VMULPS       Z1, Z4, Z4
+	VMULPS       Z0, Z0, Z5
+	VMULPS       Z7, Z5, Z5
+	VCMPPS       $0x1e, Z5, Z4, K2
+	KANDW        K1, K2, K1
+	VBLENDMPS    Z2, Z3, K1, Z3
+	VMOVUPS      Z3, 4096(DI)
+	VBLENDMPS    Z6, Z0, K1, Z0
+	VBLENDMPS    Z7, Z1, K1, Z1
+	VMOVUPS      Z0, 6464(BX)
+	VMOVUPS      Z1, 6528(BX)
+	KMOVW        K1, R9
+	ORL          R9, R8
+	ADDQ         $0x40, DI
+	ADDQ         $0x00000040, AX
+	CMPQ         AX, DX
 	JB           element
-	TESTL        SI, SI
+	TESTL        R8, R8
 	JZ           done
-	DECQ         BX
+	DECQ         SI
 	JNZ          round
 
 done:
-	VPXORD       Z6, Z6, Z6
-	VMOVAPS      Z6, Z2
-	VPXORD       Z7, Z7, Z7
-	VCMPPS       $0x1e, Z7, Z1, K1
-	VDIVPS       Z1, Z0, Z0
-	VBLENDMPS    Z0, Z2, K1, Z2
-	VMOVUPS      6464(AX), Z0
-	VBROADCASTSS word_26901d7d<>+0(SB), Z1
-	VCMPPS       $0x11, Z1, Z0, K1
-	VPXORD       Z8, Z8, Z8
-	VBLENDMPS    Z8, Z2, K1, Z2
-	VMOVUPS      Z2, 6144(AX)
+	VMOVUPS   6464(CX), Z0
+	VMOVUPS   6528(CX), Z1
+	VXORPS    Z2, Z2, Z2
+	VMOVAPS   Z2, Z2
+	VXORPS    Z3, Z3, Z3
+	VCMPPS    $0x1e, Z3, Z1, K1
+	VDIVPS    Z1, Z0, Z0
+	VBLENDMPS Z0, Z2, K1, Z2
+	KMOVW     6400(CX), K1
+	VXORPS    Z0, Z0, Z0
+	VBLENDMPS Z0, Z2, K1, Z2
+	VMOVUPS   Z2, 6144(CX)
+	VMOVUPS   6464(BX), Z0
+	VMOVUPS   6528(BX), Z1
+	VXORPS    Z2, Z2, Z2
+	VMOVAPS   Z2, Z2
+	VXORPS    Z3, Z3, Z3
+	VCMPPS    $0x1e, Z3, Z1, K1
+	VDIVPS    Z1, Z0, Z0
+	VBLENDMPS Z0, Z2, K1, Z2
+	KMOVW     6400(BX), K1
+	VXORPS    Z0, Z0, Z0
+	VBLENDMPS Z0, Z2, K1, Z2
+	VMOVUPS   Z2, 6144(BX)
 	VZEROUPPER
 	RET
 
@@ -2353,93 +4060,106 @@ TEXT ·quantizeQ4_0AVX2(SB), NOSPLIT, $0-24
 	MOVQ         src+8(FP), CX
 	MOVQ         n+16(FP), DX
 	VBROADCASTSS word_7fffffff<>+0(SB), Y0
-	VMOVDQU      order<>+0(SB), Y1
-	VBROADCASTSS word_7f800000<>+0(SB), Y2
-	VBROADCASTSS word_41080000<>+0(SB), Y3
-	VBROADCASTSS word_0000000f<>+0(SB), Y4
-	VBROADCASTSS word_0f0f0f0f<>+0(SB), Y5
+	VBROADCASTSS word_80000000<>+0(SB), Y1
+	VMOVDQU      order<>+0(SB), Y2
+	VBROADCASTSS word_7f800000<>+0(SB), Y3
+	VBROADCASTSS word_41080000<>+0(SB), Y4
+	VBROADCASTSS word_0000000f<>+0(SB), Y5
+	VBROADCASTSS word_0f0f0f0f<>+0(SB), Y6
 
 block:
-	VMOVUPS      (CX), Y5
-	VMOVUPS      32(CX), Y6
-	VMOVUPS      64(CX), Y7
-	VMOVUPS      96(CX), Y8
-	VANDPS       Y0, Y5, Y9
-	VANDPS       Y0, Y6, Y10
-	VANDPS       Y0, Y7, Y11
-	VANDPS       Y0, Y8, Y12
-	VMAXPS       Y10, Y9, Y9
-	VMAXPS       Y12, Y11, Y10
-	VMAXPS       Y10, Y9, Y9
-	VPERM2F128   $0x01, Y9, Y9, Y10
-	VMAXPS       Y10, Y9, Y9
-	VPERMILPS    $0x4e, Y9, Y10
-	VMAXPS       Y10, Y9, Y9
-	VPERMILPS    $0xb1, Y9, Y10
-	VMAXPS       Y10, Y9, Y9
-	VANDPS       Y0, Y5, Y10
-	VANDPS       Y0, Y6, Y11
-	VANDPS       Y0, Y7, Y12
-	VANDPS       Y0, Y8, Y13
-	VCMPPS       $0x00, Y9, Y10, Y10
-	VMOVMSKPS    Y10, BX
-	VCMPPS       $0x00, Y9, Y11, Y10
-	VMOVMSKPS    Y10, SI
+	VMOVUPS      (CX), Y6
+	VMOVUPS      32(CX), Y7
+	VMOVUPS      64(CX), Y8
+	VMOVUPS      96(CX), Y9
+	VMAXPS       Y7, Y6, Y10
+	VMAXPS       Y9, Y8, Y12
+	VMAXPS       Y12, Y10, Y10
+	VMINPS       Y7, Y6, Y11
+	VMINPS       Y9, Y8, Y12
+	VMINPS       Y12, Y11, Y11
+	VXORPS       Y1, Y11, Y11
+	VPERM2F128   $0x20, Y11, Y10, Y12
+	VPERM2F128   $0x31, Y11, Y10, Y10
+	VMAXPS       Y10, Y12, Y12
+	VPERMILPS    $0x4e, Y12, Y10
+	VMAXPS       Y10, Y12, Y12
+	VPERMILPS    $0xb1, Y12, Y10
+	VMAXPS       Y10, Y12, Y12
+	VEXTRACTF128 $0x01, Y12, X11
+	VXORPS       X1, X11, X13
+	VCMPPS       $0x11, X12, X11, X10
+	VBLENDVPS    X10, X12, X13, X13
+	VUCOMISS     X12, X11
+	JNE          settled
+	VBROADCASTSS word_7fffffff<>+0(SB), Y12
+	VBROADCASTSS X11, Y10
+	VXORPS       X13, X13, X13
+	VUCOMISS     X13, X11
+	JE           settled
+	VANDPS       Y12, Y6, Y11
+	VANDPS       Y12, Y7, Y13
+	VANDPS       Y12, Y8, Y14
+	VANDPS       Y12, Y9, Y12
+	VCMPPS       $0x00, Y10, Y11, Y11
+	VMOVMSKPS    Y11, BX
+	VCMPPS       $0x00, Y10, Y13, Y11
+	VMOVMSKPS    Y11, SI
 	SHLQ         $0x08, SI
 	ORQ          SI, BX
-	VCMPPS       $0x00, Y9, Y12, Y10
-	VMOVMSKPS    Y10, SI
+	VCMPPS       $0x00, Y10, Y14, Y11
+	VMOVMSKPS    Y11, SI
 	SHLQ         $0x10, SI
 	ORQ          SI, BX
-	VCMPPS       $0x00, Y9, Y13, Y10
+	VCMPPS       $0x00, Y10, Y12, Y10
 	VMOVMSKPS    Y10, SI
 	SHLQ         $0x18, SI
 	ORQ          SI, BX
 	BSFQ         BX, BX
-	VMOVSS       (CX)(BX*4), X10
+	VMOVSS       (CX)(BX*4), X13
+
+settled:
 	VXORPS       X11, X11, X11
-	VCMPPS       $0x04, X11, X9, X9
-	VANDPS       X9, X10, X10
-	VMULSS       word_be000000<>+0(SB), X10, X10
-	VCVTPS2PH    $0x00, X10, X9
-	VPEXTRW      $0x00, X9, (AX)
-	VMOVSS       word_3f800000<>+0(SB), X9
-	VDIVSS       X10, X9, X9
-	VANDPS       X0, X9, X12
-	VCMPPS       $0x00, X2, X12, X12
-	VANDNPS      X9, X12, X9
-	VCMPPS       $0x04, X11, X10, X10
-	VANDPS       X10, X12, X12
-	VBROADCASTSS X9, Y9
+	VMULSS       word_be000000<>+0(SB), X13, X13
+	VCVTPS2PH    $0x00, X13, X10
+	VPEXTRW      $0x00, X10, (AX)
+	VMOVSS       word_3f800000<>+0(SB), X10
+	VDIVSS       X13, X10, X10
+	VANDPS       X0, X10, X12
+	VCMPPS       $0x00, X3, X12, X12
+	VANDNPS      X10, X12, X10
+	VCMPPS       $0x04, X11, X13, X13
+	VANDPS       X13, X12, X12
+	VBROADCASTSS X10, Y10
 	VBROADCASTSS X12, Y12
-	VMULPS       Y9, Y5, Y5
-	VADDPS       Y3, Y5, Y5
-	VCVTTPS2DQ   Y5, Y5
-	VPMINSD      Y4, Y5, Y5
-	VPANDN       Y5, Y12, Y5
-	VMULPS       Y9, Y6, Y6
-	VADDPS       Y3, Y6, Y6
+	VMULPS       Y10, Y6, Y6
+	VADDPS       Y4, Y6, Y6
 	VCVTTPS2DQ   Y6, Y6
-	VPMINSD      Y4, Y6, Y6
+	VPMINSD      Y5, Y6, Y6
 	VPANDN       Y6, Y12, Y6
-	VMULPS       Y9, Y7, Y7
-	VADDPS       Y3, Y7, Y7
+	VMULPS       Y10, Y7, Y7
+	VADDPS       Y4, Y7, Y7
 	VCVTTPS2DQ   Y7, Y7
-	VPMINSD      Y4, Y7, Y7
+	VPMINSD      Y5, Y7, Y7
 	VPANDN       Y7, Y12, Y7
-	VMULPS       Y9, Y8, Y8
-	VADDPS       Y3, Y8, Y8
+	VMULPS       Y10, Y8, Y8
+	VADDPS       Y4, Y8, Y8
 	VCVTTPS2DQ   Y8, Y8
-	VPMINSD      Y4, Y8, Y8
+	VPMINSD      Y5, Y8, Y8
 	VPANDN       Y8, Y12, Y8
-	VPACKSSDW    Y6, Y5, Y5
-	VPACKSSDW    Y8, Y7, Y6
-	VPACKUSWB    Y6, Y5, Y5
-	VPERMD       Y5, Y1, Y5
-	VEXTRACTI128 $0x01, Y5, X6
-	VPSLLW       $0x04, X6, X6
-	VPOR         X6, X5, X5
-	VMOVDQU      X5, 2(AX)
+	VMULPS       Y10, Y9, Y9
+	VADDPS       Y4, Y9, Y9
+	VCVTTPS2DQ   Y9, Y9
+	VPMINSD      Y5, Y9, Y9
+	VPANDN       Y9, Y12, Y9
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKSSDW    Y9, Y8, Y7
+	VPACKUSWB    Y7, Y6, Y6
+	VPERMD       Y6, Y2, Y6
+	VEXTRACTI128 $0x01, Y6, X7
+	VPSLLW       $0x04, X7, X7
+	VPOR         X7, X6, X6
+	VMOVDQU      X6, 2(AX)
 	ADDQ         $0x80, CX
 	ADDQ         $0x12, AX
 	DECQ         DX
@@ -2466,97 +4186,110 @@ TEXT ·quantizeQ5_0AVX2(SB), NOSPLIT, $0-24
 	MOVQ         src+8(FP), CX
 	MOVQ         n+16(FP), DX
 	VBROADCASTSS word_7fffffff<>+0(SB), Y0
-	VMOVDQU      order<>+0(SB), Y1
-	VBROADCASTSS word_7f800000<>+0(SB), Y2
-	VBROADCASTSS word_41840000<>+0(SB), Y3
-	VBROADCASTSS word_0000001f<>+0(SB), Y4
-	VBROADCASTSS word_0f0f0f0f<>+0(SB), Y5
+	VBROADCASTSS word_80000000<>+0(SB), Y1
+	VMOVDQU      order<>+0(SB), Y2
+	VBROADCASTSS word_7f800000<>+0(SB), Y3
+	VBROADCASTSS word_41840000<>+0(SB), Y4
+	VBROADCASTSS word_0000001f<>+0(SB), Y5
+	VBROADCASTSS word_0f0f0f0f<>+0(SB), Y6
 
 block:
-	VMOVUPS      (CX), Y6
-	VMOVUPS      32(CX), Y7
-	VMOVUPS      64(CX), Y8
-	VMOVUPS      96(CX), Y9
-	VANDPS       Y0, Y6, Y10
-	VANDPS       Y0, Y7, Y11
-	VANDPS       Y0, Y8, Y12
-	VANDPS       Y0, Y9, Y13
-	VMAXPS       Y11, Y10, Y10
-	VMAXPS       Y13, Y12, Y11
-	VMAXPS       Y11, Y10, Y10
-	VPERM2F128   $0x01, Y10, Y10, Y11
-	VMAXPS       Y11, Y10, Y10
-	VPERMILPS    $0x4e, Y10, Y11
-	VMAXPS       Y11, Y10, Y10
-	VPERMILPS    $0xb1, Y10, Y11
-	VMAXPS       Y11, Y10, Y10
-	VANDPS       Y0, Y6, Y11
-	VANDPS       Y0, Y7, Y12
-	VANDPS       Y0, Y8, Y13
-	VANDPS       Y0, Y9, Y14
-	VCMPPS       $0x00, Y10, Y11, Y11
-	VMOVMSKPS    Y11, BX
-	VCMPPS       $0x00, Y10, Y12, Y11
-	VMOVMSKPS    Y11, SI
+	VMOVUPS      (CX), Y7
+	VMOVUPS      32(CX), Y8
+	VMOVUPS      64(CX), Y9
+	VMOVUPS      96(CX), Y10
+	VMAXPS       Y8, Y7, Y11
+	VMAXPS       Y10, Y9, Y13
+	VMAXPS       Y13, Y11, Y11
+	VMINPS       Y8, Y7, Y12
+	VMINPS       Y10, Y9, Y13
+	VMINPS       Y13, Y12, Y12
+	VXORPS       Y1, Y12, Y12
+	VPERM2F128   $0x20, Y12, Y11, Y13
+	VPERM2F128   $0x31, Y12, Y11, Y11
+	VMAXPS       Y11, Y13, Y13
+	VPERMILPS    $0x4e, Y13, Y11
+	VMAXPS       Y11, Y13, Y13
+	VPERMILPS    $0xb1, Y13, Y11
+	VMAXPS       Y11, Y13, Y13
+	VEXTRACTF128 $0x01, Y13, X12
+	VXORPS       X1, X12, X14
+	VCMPPS       $0x11, X13, X12, X11
+	VBLENDVPS    X11, X13, X14, X14
+	VUCOMISS     X13, X12
+	JNE          settled
+	VBROADCASTSS word_7fffffff<>+0(SB), Y13
+	VBROADCASTSS X12, Y11
+	VXORPS       X14, X14, X14
+	VUCOMISS     X14, X12
+	JE           settled
+	VANDPS       Y13, Y7, Y12
+	VANDPS       Y13, Y8, Y14
+	VANDPS       Y13, Y9, Y15
+	VANDPS       Y13, Y10, Y13
+	VCMPPS       $0x00, Y11, Y12, Y12
+	VMOVMSKPS    Y12, BX
+	VCMPPS       $0x00, Y11, Y14, Y12
+	VMOVMSKPS    Y12, SI
 	SHLQ         $0x08, SI
 	ORQ          SI, BX
-	VCMPPS       $0x00, Y10, Y13, Y11
-	VMOVMSKPS    Y11, SI
+	VCMPPS       $0x00, Y11, Y15, Y12
+	VMOVMSKPS    Y12, SI
 	SHLQ         $0x10, SI
 	ORQ          SI, BX
-	VCMPPS       $0x00, Y10, Y14, Y11
+	VCMPPS       $0x00, Y11, Y13, Y11
 	VMOVMSKPS    Y11, SI
 	SHLQ         $0x18, SI
 	ORQ          SI, BX
 	BSFQ         BX, BX
-	VMOVSS       (CX)(BX*4), X11
+	VMOVSS       (CX)(BX*4), X14
+
+settled:
 	VXORPS       X12, X12, X12
-	VCMPPS       $0x04, X12, X10, X10
-	VANDPS       X10, X11, X11
-	VMULSS       word_bd800000<>+0(SB), X11, X11
-	VCVTPS2PH    $0x00, X11, X10
-	VPEXTRW      $0x00, X10, (AX)
-	VMOVSS       word_3f800000<>+0(SB), X10
-	VDIVSS       X11, X10, X10
-	VANDPS       X0, X10, X13
-	VCMPPS       $0x00, X2, X13, X13
-	VANDNPS      X10, X13, X10
-	VCMPPS       $0x04, X12, X11, X11
-	VANDPS       X11, X13, X13
-	VBROADCASTSS X10, Y10
+	VMULSS       word_bd800000<>+0(SB), X14, X14
+	VCVTPS2PH    $0x00, X14, X11
+	VPEXTRW      $0x00, X11, (AX)
+	VMOVSS       word_3f800000<>+0(SB), X11
+	VDIVSS       X14, X11, X11
+	VANDPS       X0, X11, X13
+	VCMPPS       $0x00, X3, X13, X13
+	VANDNPS      X11, X13, X11
+	VCMPPS       $0x04, X12, X14, X14
+	VANDPS       X14, X13, X13
+	VBROADCASTSS X11, Y11
 	VBROADCASTSS X13, Y13
-	VMULPS       Y10, Y6, Y6
-	VADDPS       Y3, Y6, Y6
-	VCVTTPS2DQ   Y6, Y6
-	VPMINSD      Y4, Y6, Y6
-	VPANDN       Y6, Y13, Y6
-	VMULPS       Y10, Y7, Y7
-	VADDPS       Y3, Y7, Y7
+	VMULPS       Y11, Y7, Y7
+	VADDPS       Y4, Y7, Y7
 	VCVTTPS2DQ   Y7, Y7
-	VPMINSD      Y4, Y7, Y7
+	VPMINSD      Y5, Y7, Y7
 	VPANDN       Y7, Y13, Y7
-	VMULPS       Y10, Y8, Y8
-	VADDPS       Y3, Y8, Y8
+	VMULPS       Y11, Y8, Y8
+	VADDPS       Y4, Y8, Y8
 	VCVTTPS2DQ   Y8, Y8
-	VPMINSD      Y4, Y8, Y8
+	VPMINSD      Y5, Y8, Y8
 	VPANDN       Y8, Y13, Y8
-	VMULPS       Y10, Y9, Y9
-	VADDPS       Y3, Y9, Y9
+	VMULPS       Y11, Y9, Y9
+	VADDPS       Y4, Y9, Y9
 	VCVTTPS2DQ   Y9, Y9
-	VPMINSD      Y4, Y9, Y9
+	VPMINSD      Y5, Y9, Y9
 	VPANDN       Y9, Y13, Y9
-	VPACKSSDW    Y7, Y6, Y6
-	VPACKSSDW    Y9, Y8, Y7
-	VPACKUSWB    Y7, Y6, Y6
-	VPERMD       Y6, Y1, Y6
-	VPSLLW       $0x03, Y6, Y7
-	VPMOVMSKB    Y7, BX
+	VMULPS       Y11, Y10, Y10
+	VADDPS       Y4, Y10, Y10
+	VCVTTPS2DQ   Y10, Y10
+	VPMINSD      Y5, Y10, Y10
+	VPANDN       Y10, Y13, Y10
+	VPACKSSDW    Y8, Y7, Y7
+	VPACKSSDW    Y10, Y9, Y8
+	VPACKUSWB    Y8, Y7, Y7
+	VPERMD       Y7, Y2, Y7
+	VPSLLW       $0x03, Y7, Y8
+	VPMOVMSKB    Y8, BX
 	MOVL         BX, 2(AX)
-	VPAND        Y5, Y6, Y6
-	VEXTRACTI128 $0x01, Y6, X7
-	VPSLLW       $0x04, X7, X7
-	VPOR         X7, X6, X6
-	VMOVDQU      X6, 6(AX)
+	VPAND        Y6, Y7, Y7
+	VEXTRACTI128 $0x01, Y7, X8
+	VPSLLW       $0x04, X8, X8
+	VPOR         X8, X7, X7
+	VMOVDQU      X7, 6(AX)
 	ADDQ         $0x80, CX
 	ADDQ         $0x16, AX
 	DECQ         DX

@@ -38,6 +38,7 @@ type kquant struct {
 type groups struct {
 	level                 [super]uint8
 	scale, offset, weight [16]float32
+	d, m                  [16]float32 // what is stored of scales and offsets, for every 16 elements
 }
 
 var kquants = []*kquant{
@@ -76,11 +77,10 @@ func (k *kquant) quantizeWeighted(dst []byte, x, w []float32) {
 
 // level takes the levels nearest to x with the scales that are stored, where they are not 0.
 func (k *kquant) level(g *groups, block []byte, x []float32) {
-	var d, m [16]float32
-	k.meaning(&d, &m, block)
+	k.meaning(&g.d, &g.m, block)
 	for i, v := range x[:super] {
-		if d[i/16] != 0 {
-			g.level[i] = uint8(clamp(nearest((v+m[i/16])/d[i/16]), k.lo, k.hi) - k.lo)
+		if d := g.d[i/16]; d != 0 {
+			g.level[i] = uint8(clamp(nearest((v+g.m[i/16])/d), k.lo, k.hi) - k.lo)
 		}
 	}
 }

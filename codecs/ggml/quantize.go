@@ -94,17 +94,21 @@ func (o op) sizeOf(name string, in, unit int64) (int64, error) {
 	return o.to.Bytes(in / elem)
 }
 
-// load widens elements of from to all of x. A value that is not finite is Malformed.
-func (o op) load(x []float32, src []byte) error {
-	if o.widen == nil {
+// load are the elements of src as float32, in buf or where they are. A value that is not finite is Malformed.
+func (o op) load(buf []float32, src []byte) ([]float32, error) {
+	x := buf
+	if o.widen != nil {
+		if err := o.widen.Apply(bytesOf(x), [][]byte{src}); err != nil {
+			return nil, err
+		}
+	} else if x = singles(src); x == nil {
+		x = buf
 		copy(bytesOf(x), src)
-	} else if err := o.widen.Apply(bytesOf(x), [][]byte{src}); err != nil {
-		return err
 	}
 	if !o.finite(x) {
-		return notFinite(o.to, x)
+		return nil, notFinite(o.to, x)
 	}
-	return nil
+	return x, nil
 }
 
 // notFinite is the fault of the first value of x that is not.
@@ -119,31 +123,40 @@ func notFinite(t Type, x []float32) error {
 }
 
 // checkScales looks at the scales of the blocks in dst, that are those of x.
-func checkScales(t Type, dst []byte, x []float32) error {
-	size, scales := int(t.Block().Bytes), scalesAt[t]
-	for b := 0; b < len(dst); b += size {
+func (o op) checkScales(dst []byte, x []float32) error {
+	size, elems := int(o.to.Block().Bytes), int(o.to.Block().Elems)
+	var bad uint32 // bit 15, once an exponent is all ones
+	for _, at := range scalesAt[o.to] {
+		for b := at; b < len(dst); b += size {
+			bad |= uint32(le.Uint16(dst[b:]))&0x7c00 + 0x400
+		}
+	}
+	if o.to == MXFP4 {
+		for b := 0; b < len(dst); b += size {
+			bad |= uint32(dst[b])<<7 + 0x80
+		}
+	}
+	if bad&0x8000 == 0 {
+		return nil
+	}
+	for b := 0; b < len(dst); b += size { // which it was
 		block := dst[b : b+size]
-		bad := t == MXFP4 && block[0] == 0xff
-		for _, at := range scales {
-			bad = bad || le.Uint16(block[at:at+2])&0x7c00 == 0x7c00
+		bad := o.to == MXFP4 && block[0] == 0xff
+		for _, at := range scalesAt[o.to] {
+			bad = bad || le.Uint16(block[at:])&0x7c00 == 0x7c00
 		}
-		if !bad {
-			continue
+		if bad {
+			_, most := largest(x[b/size*elems:][:elems])
+			return fault.New(fault.Malformed, "a block with values up to %g has no scale that %s could store", most, o.to)
 		}
-		elems := int(t.Block().Elems)
-		var largest float32
-		for _, v := range x[b/size*elems:][:elems] {
-			largest = max(largest, abs(v))
-		}
-		return fault.New(fault.Malformed, "a block with values up to %g has no scale that %s could store", largest, t)
 	}
 	return nil
 }
 
 // scalesAt is where the float16 of a block are that must be finite.
-var scalesAt = map[Type][]int{
+var scalesAt = [...][]int{
 	Q4_0: {0}, Q4_1: {0, 2}, Q5_0: {0}, Q5_1: {0, 2}, Q8_0: {0}, Q2_K: {80, 82}, Q3_K: {108}, Q4_K: {0, 2}, Q5_K: {0, 2}, Q6_K: {208},
-	IQ4_NL: {0}, IQ4_XS: {0}, TQ1_0: {52}, TQ2_0: {64},
+	IQ4_NL: {0}, IQ4_XS: {0}, TQ1_0: {52}, TQ2_0: {64}, MXFP4: nil,
 }
 
 // blocks makes blocks of one input. It implements [layout.Op].
@@ -178,12 +191,13 @@ func (p *blocks) Apply(dst []byte, src [][]byte) error {
 	for count > 0 {
 		k := min(count, chunk/int(b.Elems))
 		n := k * int(b.Elems)
-		x, out := s.x[:n], dst[:k*int(b.Bytes)]
-		if err := p.load(x, in[:n*elem]); err != nil {
+		out := dst[:k*int(b.Bytes)]
+		x, err := p.load(s.x[:n], in[:n*elem])
+		if err != nil {
 			return err
 		}
 		p.run(out, x)
-		if err := checkScales(p.to, out, x); err != nil {
+		if err := p.checkScales(out, x); err != nil {
 			return err
 		}
 		dst, in, count = dst[len(out):], in[n*elem:], count-k
@@ -232,15 +246,17 @@ func (q *weightedBlocks) Apply(dst []byte, src [][]byte) error {
 	for count > 0 {
 		k := min(count, chunk/int(b.Elems))
 		n := k * int(b.Elems)
-		x, w, out := s.x[:n], s.w[:n], dst[:k*int(b.Bytes)]
-		if err := q.load(x, in[:n*elem]); err != nil {
+		out := dst[:k*int(b.Bytes)]
+		x, err := q.load(s.x[:n], in[:n*elem])
+		if err != nil {
 			return err
 		}
-		if err := loadWeights(w, weights); err != nil {
+		w, err := loadWeights(s.w[:n], weights[:4*n])
+		if err != nil {
 			return err
 		}
 		q.run(out, x, w)
-		if err := checkScales(q.to, out, x); err != nil {
+		if err := q.checkScales(out, x); err != nil {
 			return err
 		}
 		dst, in, weights, count = dst[len(out):], in[n*elem:], weights[4*n:], count-k
@@ -248,15 +264,19 @@ func (q *weightedBlocks) Apply(dst []byte, src [][]byte) error {
 	return nil
 }
 
-// loadWeights reads importances to all of w.
-func loadWeights(w []float32, src []byte) error {
-	copy(bytesOf(w), src)
+// loadWeights are the importances in src, in buf or where they are.
+func loadWeights(buf []float32, src []byte) ([]float32, error) {
+	w := singles(src)
+	if w == nil {
+		w = buf
+		copy(bytesOf(w), src)
+	}
 	for _, v := range w {
 		if !(v >= 0 && v <= math.MaxFloat32) {
-			return fault.New(fault.Malformed, "an importance is %v: neither finite nor negative values mean anything", v)
+			return nil, fault.New(fault.Malformed, "an importance is %v: neither infinite nor negative ones mean anything", v)
 		}
 	}
-	return nil
+	return w, nil
 }
 
 // weightedRows makes blocks of two inputs that depend on the sum of their row's squares. It implements [layout.Op].
@@ -305,24 +325,27 @@ func (q *weightedRows) applyRow(s *buffers, dst, in, weights []byte) error {
 	var sum float32
 	for rest := in; len(rest) > 0; {
 		n := min(chunk, len(rest)/elem)
-		if err := q.load(s.x[:n], rest[:n*elem]); err != nil {
+		x, err := q.load(s.x[:n], rest[:n*elem])
+		if err != nil {
 			return err
 		}
-		sum = sumSquares(sum, s.x[:n])
+		sum = sumSquares(sum, x)
 		rest = rest[n*elem:]
 	}
 	sigma2 := sum / float32(q.row)
 	for len(in) > 0 {
 		n := min(chunk, len(in)/elem)
-		x, w, out := s.x[:n], s.w[:n], dst[:n/int(b.Elems)*int(b.Bytes)]
-		if err := q.load(x, in[:n*elem]); err != nil {
+		out := dst[:n/int(b.Elems)*int(b.Bytes)]
+		x, err := q.load(s.x[:n], in[:n*elem])
+		if err != nil {
 			return err
 		}
-		if err := loadWeights(w, weights); err != nil {
+		w, err := loadWeights(s.w[:n], weights[:4*n])
+		if err != nil {
 			return err
 		}
 		q.run(out, x, w, sigma2)
-		if err := checkScales(q.to, out, x); err != nil {
+		if err := q.checkScales(out, x); err != nil {
 			return err
 		}
 		dst, in, weights = dst[len(out):], in[n*elem:], weights[4*n:]

@@ -66,11 +66,7 @@ func (i isa) constant(bits uint32) uniform { return i.broadcast(word(bits)) }
 
 func (i isa) zero() uniform {
 	r := i.register()
-	if i.size == 64 {
-		VPXORD(r, r, r)
-	} else {
-		VXORPS(r, r, r)
-	}
+	VXORPS(r, r, r)
 	return uniform{r}
 }
 
@@ -118,19 +114,8 @@ func (i isa) max(a, b any) vec { return i.op2(VMAXPS, a, b) }
 // accumulate adds b to sum.
 func (i isa) accumulate(sum vec, b any) { i.op2To(sum, VADDPS, sum, b) }
 
-func (i isa) and(a, b any) vec {
-	if i.size == 64 {
-		return i.op2(VPANDD, a, b)
-	}
-	return i.op2(VANDPS, a, b)
-}
-
-func (i isa) xor(a, b any) vec {
-	if i.size == 64 {
-		return i.op2(VPXORD, a, b)
-	}
-	return i.op2(VXORPS, a, b)
-}
+func (i isa) and(a, b any) vec { return i.op2(VANDPS, a, b) }
+func (i isa) xor(a, b any) vec { return i.op2(VXORPS, a, b) }
 
 func (i isa) sqrt(a any) vec {
 	v := i.vec()
@@ -183,9 +168,7 @@ func (i isa) both(a, b mask) mask { return i.logic(a, b, VANDPS, KANDW) }
 func (i isa) either(a, b mask) mask { return i.logic(a, b, VORPS, KORW) }
 
 // butNot is where a holds and b does not.
-func (i isa) butNot(a, b mask) mask {
-	return i.logic(a, b, VANDNPS, func(x, y, z Op) { KANDNW(x, y, z) })
-}
+func (i isa) butNot(a, b mask) mask { return i.logic(a, b, VANDNPS, KANDNW) }
 
 func (i isa) logic(a, b mask, wide func(...Op), narrow func(x, y, z Op)) mask {
 	m := make(mask, i.parts)
@@ -240,32 +223,33 @@ const (
 // rows is a walk over the rows of lanes.
 type rows struct {
 	base, at, end Register
+	shift         int // of everything
 }
 
 // walk prepares rows of n elements.
-func walk() rows {
+func walk() *rows {
 	l, n := argument("l"), argument("n")
 	SHLQ(Imm(6), n)
 	end := GP64()
 	LEAQ(Mem{Base: l, Index: n, Scale: 1}, end)
-	return rows{l, GP64(), end}
+	return &rows{l, GP64(), end, 0}
 }
 
 // each runs body for each row.
-func (r rows) each(label string, body func()) {
+func (r *rows) each(label string, body func()) {
 	MOVQ(r.base, r.at)
 	each(label, r.at, r.end, rowBytes, body)
 }
 
 // after runs body for each row but the first.
-func (r rows) after(label string, body func()) {
+func (r *rows) after(label string, body func()) {
 	LEAQ(Mem{Base: r.base, Disp: rowBytes}, r.at)
 	each(label, r.at, r.end, rowBytes, body)
 }
 
 // row is the current row of a field, field the lanes themselves or a field of one row.
-func (r rows) row(field int) Mem   { return Mem{Base: r.at, Disp: field} }
-func (r rows) field(field int) Mem { return Mem{Base: r.base, Disp: field} }
+func (r *rows) row(field int) Mem   { return Mem{Base: r.at, Disp: field + r.shift} }
+func (r *rows) field(field int) Mem { return Mem{Base: r.base, Disp: field + r.shift} }
 
 // spare is the n-th place for sixteen values.
-func (r rows) spare(n int) Mem { return r.field(lanesSpare + n*rowBytes) }
+func (r *rows) spare(n int) Mem { return r.field(lanesSpare + n*rowBytes) }

@@ -56,15 +56,12 @@ func linear() {
 	}{{4, 18, 0xbe000000, 0x41080000, 15}, {5, 22, 0xbd800000, 0x41840000, 31}} {
 		name := fmt.Sprintf("quantizeQ%d_0", t.bits)
 		block32(name, "is "+name, elements, t.size, func() func(dst, src Register) {
-			abs, order, infinity, shift, top, low := all32(magnitude), inOrder(), all32(exponent), all32(t.shift), all32(t.top), all32(0x0f0f0f0f)
+			abs, sign, order, infinity, shift, top, low := all32(magnitude), all32(signBit), inOrder(), all32(exponent), all32(t.shift), all32(t.top), all32(0x0f0f0f0f)
 			return func(dst, src Register) {
 				x := load32(src)
-				largest := spreadLane(VMAXPS, magnitudes(x, abs))
-				d, id, zero := XMM(), YMM(), XMM()
-				VMOVSS(Mem{Base: src, Index: first(magnitudes(x, abs), largest), Scale: 4}, d)
+				d := largestOf(x, src, sign)
+				id, zero := YMM(), XMM()
 				VXORPS(zero, zero, zero)
-				VCMPPS(Imm(4), zero, largest.AsX(), largest.AsX())
-				VANDPS(largest.AsX(), d, d) // the largest of zeros is a positive one
 				VMULSS(word(t.inverse), d, d)
 				putHalf(d, Mem{Base: dst})
 				// All levels are 0 where the inverse is infinite, but for a scale of 0: then they stand for 0.
@@ -149,6 +146,43 @@ func spreadLane(f func(...Op), x [4]VecVirtual) VecVirtual {
 	VPERMILPS(Imm(0xb1), a, b)
 	f(b, a, a)
 	return a
+}
+
+// largestOf is the first of 32 values with the largest magnitude, 0 where that is 0.
+func largestOf(x [4]VecVirtual, src Register, sign VecVirtual) VecVirtual {
+	hi, lo, t := YMM(), YMM(), YMM()
+	VMAXPS(x[1], x[0], hi)
+	VMAXPS(x[3], x[2], t)
+	VMAXPS(t, hi, hi)
+	VMINPS(x[1], x[0], lo)
+	VMINPS(x[3], x[2], t)
+	VMINPS(t, lo, lo)
+	VXORPS(sign, lo, lo)
+	a, b := YMM(), YMM() // the greatest in the lower half, the least with its sign turned in the upper one
+	VPERM2F128(Imm(0x20), lo, hi, a)
+	VPERM2F128(Imm(0x31), lo, hi, b)
+	VMAXPS(b, a, a)
+	VPERMILPS(Imm(0x4e), a, b)
+	VMAXPS(b, a, a)
+	VPERMILPS(Imm(0xb1), a, b)
+	VMAXPS(b, a, a)
+	other, d, less := XMM(), XMM(), XMM()
+	VEXTRACTF128(Imm(1), a, other)
+	VXORPS(sign.AsX(), other, d)
+	VCMPPS(Imm(0x11), a.AsX(), other, less)
+	VBLENDVPS(less, a.AsX(), d, d)
+	VUCOMISS(a.AsX(), other)
+	JNE(LabelRef("settled"))
+	{ // both signs: whichever comes first, or a positive zero
+		abs := all32(magnitude)
+		VBROADCASTSS(other, hi)
+		VXORPS(d, d, d)
+		VUCOMISS(d, other)
+		JE(LabelRef("settled"))
+		VMOVSS(Mem{Base: src, Index: first(magnitudes(x, abs), hi), Scale: 4}, d)
+	}
+	Label("settled")
+	return d
 }
 
 // first is the index of the first of x that equals v, which one does.
