@@ -32,6 +32,10 @@ type Format struct {
 	// this format. It is asked about names that no format matches.
 	Sniff func(head []byte) bool
 
+	// Labels are what the stem of a model's file may end in that says how it is quantized, beside the usual precisions:
+	// from the most bits to the fewest.
+	Labels []string
+
 	// Shards reports whether a model of this format may lie in several files, with an index.
 	Shards bool
 
@@ -44,7 +48,7 @@ type Format struct {
 var Formats = []Format{
 	{Name: safetensors.Format, Match: safetensors.Match, Sniff: safetensors.Sniff, Shards: true, Read: checkpoint(safetensors.Read)},
 	{Name: onnx.Format, Match: onnx.Match, Sniff: onnx.Sniff, Read: stored(onnx.Read)},
-	{Name: gguf.Format, Match: gguf.Match, Sniff: gguf.Sniff, Read: stored(gguf.Read)},
+	{Name: gguf.Format, Match: gguf.Match, Sniff: gguf.Sniff, Labels: gguf.Labels, Read: stored(gguf.Read)},
 	{Name: npy.ArchiveFormat, Match: npy.MatchArchive, Sniff: npy.SniffArchive, Read: stored(npy.ReadArchive)},
 	{Name: npy.Format, Match: npy.Match, Sniff: npy.Sniff, Read: stored(npy.Read)},
 }

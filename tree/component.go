@@ -72,7 +72,7 @@ func newVariant(f *codecs.Format, order int, file string) *variant {
 	if v.stem == "" {
 		v.stem = name
 	}
-	v.base, v.label = label(v.stem)
+	v.base, v.label = label(v.stem, f.Labels)
 	return v
 }
 
@@ -146,7 +146,11 @@ func (v *variant) preference() []int {
 	if isIndex(v.file) {
 		sharded = 1
 	}
-	return []int{slices.Index(labels, v.label), v.order, sharded}
+	width := slices.Index(labels, v.label)
+	if i := slices.Index(v.format.Labels, v.label); i >= 0 {
+		width = len(labels) + i
+	}
+	return []int{width, v.order, sharded}
 }
 
 // quantized reports whether the variant holds less than the model was trained in.

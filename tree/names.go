@@ -57,9 +57,14 @@ func samePrecision(name string, precisions []string) (string, bool) {
 // labels are the precisions that a stored file's stem may end in.
 var labels = []string{"fp32", "bf16", "fp16", "fp8", "int8", "int4"} // from the widest to the narrowest
 
-// label takes a precision off the end of a stem: model_fp16, model-fp16 and model.fp16 are model in fp16. Words that
-// are also something else (half, single) are part of the stem.
-func label(stem string) (base, precision string) {
+// label takes a precision off the end of a stem: model_fp16, model-fp16 and model.fp16 are model in fp16, and so are
+// those that only its format has: model-Q4_K_M. Words that are also something else (half, single) are part of the stem.
+func label(stem string, own []string) (base, precision string) {
+	for _, l := range own {
+		if at := len(stem) - len(l) - 1; at > 0 && strings.IndexByte("_-.", stem[at]) >= 0 && strings.EqualFold(stem[at+1:], l) {
+			return stem[:at], l
+		}
+	}
 	at := strings.LastIndexAny(stem, "_-.")
 	if at <= 0 || at == len(stem)-1 {
 		return stem, ""

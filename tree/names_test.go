@@ -29,8 +29,9 @@ func TestLabel(t *testing.T) {
 		{"model", "model", ""}, {"model_fp16", "model", "fp16"}, {"model.fp16", "model", "fp16"}, {"model-bf16", "model", "bf16"}, {"model_INT8", "model", "int8"},
 		{"diffusion_pytorch_model.fp16", "diffusion_pytorch_model", "fp16"}, {"model_float16", "model", "fp16"}, {"model_f32", "model", "fp32"},
 		{"the-other-half", "the-other-half", ""}, {"fp16", "fp16", ""}, {"_fp16", "_fp16", ""}, {"model_", "model_", ""}, {"model_fp17", "model_fp17", ""}, {"model_single", "model_single", ""},
+		{"Model-1B-Q4_K_M", "Model-1B", "Q4_K_M"}, {"model.q4_k_m", "model", "Q4_K_M"}, {"Q4_K_M", "Q4_K_M", ""}, {"model-XQ4_K_M", "model-XQ4_K_M", ""}, {"m_iq4_xs", "m", "IQ4_XS"},
 	} {
-		if base, l := label(c.stem); base != c.base || l != c.label {
+		if base, l := label(c.stem, []string{"Q4_K_M", "IQ4_XS"}); base != c.base || l != c.label {
 			t.Errorf("%s: %s %s, want %s %s", c.stem, base, l, c.base, c.label)
 		}
 	}

@@ -177,9 +177,9 @@ func (f *format) of(m *component, precision string) ([]made, *fault.Error) {
 	return nil, first
 }
 
-// stored is a ready view of a precision that nothing is made in.
+// stored is a ready view of a precision that nothing is made in, or that is taken as it is stored.
 func (f *format) stored(m *component, x *variant, precision string) ([]views.Output, bool) {
-	if x.label != precision || !f.ready(m, x) || slices.Contains(f.view.Precisions, precision) {
+	if precisionKey(x.label) != precisionKey(precision) || !f.ready(m, x) || !f.view.Ready && slices.Contains(f.view.Precisions, precision) {
 		return nil, false
 	}
 	return []views.Output{{Path: "model" + path.Ext(x.file), File: layout.Stored(x.model.Source)}}, true
@@ -209,7 +209,7 @@ func (f *format) sources(m *component, precision string) []*variant {
 
 // exact reports whether a variant is stored in the view's format and precision.
 func (f *format) exact(m *component, x *variant, precision string) bool {
-	return len(m.variants) > 1 && x.label != "" && x.format.Name == f.view.Name && precisionKey(precision) == x.label
+	return len(m.variants) > 1 && x.label != "" && x.format.Name == f.view.Name && precisionKey(precision) == precisionKey(x.label)
 }
 
 // because says why a variant is the source of a view.

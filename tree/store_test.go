@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/isomerfs/isomerfs/codecs/ggml"
+	"github.com/isomerfs/isomerfs/codecs/gguf"
 	"github.com/isomerfs/isomerfs/codecs/onnx"
 	"github.com/isomerfs/isomerfs/layout"
 	"github.com/isomerfs/isomerfs/model"
@@ -142,6 +144,55 @@ func npyFile(t testing.TB, n notation) []byte {
 	return out[:len(out)-n.cut]
 }
 
+// ggufFile is the bytes of a GGUF file, a thing a line:
+//
+//	meta KEY=VALUE      a key: of a whole number, or of a text
+//	NAME TYPE SHAPE     a tensor of a type of ggml
+//	cut N               without the last N bytes
+func ggufFile(t testing.TB, text string) []byte {
+	t.Helper()
+	c := &gguf.Content{}
+	cut := 0
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		switch {
+		case len(f) == 2 && f[0] == "meta":
+			key, value, _ := strings.Cut(f[1], "=")
+			if n, err := strconv.ParseUint(value, 10, 32); err == nil {
+				c.KVs = append(c.KVs, gguf.Key(key, uint32(n)))
+			} else {
+				c.KVs = append(c.KVs, gguf.Key(key, value))
+			}
+		case len(f) == 2 && f[0] == "cut":
+			cut, _ = strconv.Atoi(f[1])
+		case len(f) == 3:
+			x := gguf.Tensor{Name: f[0]}
+			x.Type, _ = ggml.ParseType(f[1])
+			for part := range strings.SplitSeq(f[2], "x") {
+				d, _ := strconv.ParseInt(part, 10, 64)
+				x.Shape = append(x.Shape, d)
+			}
+			size, err := gguf.Size(x.Type, x.Shape)
+			if err != nil {
+				t.Fatal(err)
+			}
+			x.Data = layout.Bytes(make([]byte, size))
+			c.Tensors = append(c.Tensors, x)
+		default:
+			t.Fatalf("not understood: %q", line)
+		}
+	}
+	file, err := c.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, file.Size())
+	if _, err := file.ReadAt(context.Background(), nil, b, 0); err != nil {
+		t.Fatal(err)
+	}
+	return b[:len(b)-cut]
+}
+
 // onnxFile is the bytes of an ONNX model, a thing a line:
 //
 //	input|output NAME DTYPE SHAPE    as above
@@ -258,6 +309,8 @@ func put(t testing.TB, root, name, text string) {
 			data = npyFile(t, parse(t, text))
 		case strings.HasSuffix(name, ".onnx"):
 			data = onnxFile(t, text)
+		case strings.HasSuffix(name, ".gguf"):
+			data = ggufFile(t, text)
 		}
 	}
 	putBytes(t, p, data, mode, settled)

@@ -28,6 +28,10 @@ type View struct {
 	Further []string
 	More    func(m *model.Model) []string
 
+	// Ready says that a stored file in this format which bears the name of a precision is that precision, also where the
+	// view makes it: there are several ways to make one.
+	Ready bool
+
 	// Asked are further names that people may know, in order: never listed, but Plan says why they are not there, or
 	// makes them.
 	Asked []string
@@ -67,7 +71,7 @@ var Table = []View{
 		Needs: []string{"for bf16, operators that take bfloat16"},
 	},
 	{
-		Name: "gguf", From: []string{"gguf"}, Precisions: gguf.Precisions, More: gguf.More, Asked: gguf.Asked, Plan: gguf.Plan, Readers: packages("gguf>=0.10.0"),
+		Name: "gguf", From: []string{"gguf"}, Precisions: gguf.Precisions, More: gguf.More, Asked: gguf.Asked, Ready: true, Plan: gguf.Plan, Readers: packages("gguf>=0.10.0"),
 		Loses: []string{"types of blocks round to their grids", "of what is stored in blocks already, other blocks are made of rounded values"},
 		Needs: []string{"for Q2_K_S an importance matrix beside the model"},
 	},

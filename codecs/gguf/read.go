@@ -24,6 +24,12 @@ func Match(name string) bool {
 // Sniff reports whether a file that begins like this is a GGUF file.
 func Sniff(head []byte) bool { return strings.HasPrefix(string(head), magic) }
 
+// Labels are the names that people give quantized files: llama-quantize's, and some of mixtures that others make.
+var Labels = []string{
+	"Q8_K_XL", "Q8_0", "Q6_K_XL", "Q6_K_L", "Q6_K", "Q5_K_XL", "Q5_K_L", "Q5_K_M", "Q5_K_S", "Q5_1", "Q5_0", "Q4_K_XL", "Q4_K_L", "Q4_K_M", "Q4_K_S", "Q4_1", "Q4_0", "IQ4_NL", "IQ4_XS", "MXFP4_MOE", "MXFP4",
+	"Q3_K_XL", "Q3_K_L", "Q3_K_M", "Q3_K_S", "IQ3_M", "IQ3_S", "IQ3_XS", "IQ3_XXS", "Q2_K_XL", "Q2_K_L", "Q2_K", "Q2_K_S", "IQ2_M", "IQ2_S", "IQ2_XS", "IQ2_XXS", "TQ2_0", "TQ1_0", "IQ1_M", "IQ1_S",
+}
+
 // The keys that say how a model is split over files. llama.cpp goes by them and by the names of the files.
 const (
 	keySplitNo      = "split.no"

@@ -73,7 +73,7 @@ func Plan(m *model.Model, precision string) ([]model.Output, error) {
 	if err != nil {
 		return nil, fault.In(m.File, err)
 	}
-	if c.Source != nil && x == nil && sameTypes(c, made) {
+	if c.Source != nil && x == nil && (sameTypes(c, made) || !k.pure && bears(c, f)) {
 		return []model.Output{{Path: fileName, File: layout.Stored(c.Source)}}, nil
 	}
 	file, err := made.File()
@@ -90,7 +90,7 @@ func parse(precision string) (ftype, knobs, error) {
 	switch {
 	case slices.Contains(weighed, words[0]):
 		return f, knobs{}, fault.New(fault.Unsupported, "%s is a type for an importance matrix (imatrix), and is not made", words[0]).
-			Remedied("Q2_K_S and Q3_K_S are made, with an imatrix.gguf beside the model they use it, and Q2_K is the smallest without")
+			Remedied("Q2_K and Q3_K_S are made; with an imatrix.gguf beside the model they use it, and there is Q2_K_S")
 	case !ok:
 		return f, knobs{}, fault.New(fault.Absent, "gguf has no precision %q", precision)
 	}
@@ -110,6 +110,12 @@ func content(m *model.Model) (*gguf.Content, error) {
 		return c, nil
 	}
 	return nil, fault.New(fault.Unsupported, "%s is not turned into GGUF", m.Format)
+}
+
+// bears reports whether the stored file says that it is of this type of blocks: whoever made it knew.
+func bears(stored *gguf.Content, f ftype) bool {
+	n, ok := stored.Get("general.file_type").Uint()
+	return ok && quantized(f.base) && n == uint64(f.number) && slices.ContainsFunc(stored.Tensors, func(t gguf.Tensor) bool { return quantized(t.Type) })
 }
 
 // sameTypes reports whether no tensor has another type than in the stored file.
