@@ -16,6 +16,7 @@ import (
 	"github.com/isomerfs/isomerfs/codecs/onnx"
 	"github.com/isomerfs/isomerfs/codecs/packed"
 	"github.com/isomerfs/isomerfs/codecs/safetensors"
+	"github.com/isomerfs/isomerfs/codecs/torch"
 	"github.com/isomerfs/isomerfs/fault"
 	"github.com/isomerfs/isomerfs/layout"
 	"github.com/isomerfs/isomerfs/model"
@@ -27,6 +28,10 @@ type Format struct {
 
 	// Match reports whether a file of this name, below its version's folder, is a model of this format.
 	Match func(name string) bool
+
+	// Perhaps reports whether a file of this name is a model of this format where Sniff says so of its first bytes: its
+	// ending belongs to others too. nil for a format without such names.
+	Perhaps func(name string) bool
 
 	// Sniff reports whether a file that begins with these bytes (HeadSize of them, fewer in a shorter file) may be of
 	// this format. It is asked about names that no format matches.
@@ -49,12 +54,14 @@ var Formats = []Format{
 	{Name: safetensors.Format, Match: safetensors.Match, Sniff: safetensors.Sniff, Shards: true, Read: checkpoint(safetensors.Read)},
 	{Name: onnx.Format, Match: onnx.Match, Sniff: onnx.Sniff, Read: stored(onnx.Read)},
 	{Name: gguf.Format, Match: gguf.Match, Sniff: gguf.Sniff, Labels: gguf.Labels, Read: stored(gguf.Read)},
+	{Name: torch.Format, Match: torch.Match, Perhaps: torch.Perhaps, Sniff: torch.Sniff, Shards: true, Read: checkpoint(sharded(torch.Read, torch.ReadShard))},
+	{Name: torch.ScriptFormat, Match: torch.MatchScript, Sniff: torch.SniffScript, Read: stored(torch.ReadScript)},
 	{Name: npy.ArchiveFormat, Match: npy.MatchArchive, Sniff: npy.SniffArchive, Read: stored(npy.ReadArchive)},
 	{Name: npy.Format, Match: npy.Match, Sniff: npy.Sniff, Read: stored(npy.Read)},
 }
 
 // HeadSize is how many bytes of a file's beginning Sniff looks at.
-const HeadSize = 64
+const HeadSize = 512
 
 type read = func(ctx context.Context, files layout.Files, name string) (*model.Model, error)
 
@@ -67,6 +74,16 @@ func checkpoint(r read) read {
 			m.Quantization = packed.Config(ctx, files, name)
 		}
 		return m, err
+	}
+}
+
+// sharded is a read that takes the index of several files, each of which shard reads, beside files by themselves.
+func sharded(r, shard read) read {
+	return func(ctx context.Context, files layout.Files, name string) (*model.Model, error) {
+		if strings.HasSuffix(strings.ToLower(name), ".index.json") {
+			return safetensors.ReadIndex(ctx, files, name, shard)
+		}
+		return r(ctx, files, name)
 	}
 }
 

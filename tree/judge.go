@@ -159,6 +159,11 @@ func (t *Tree) matching(name string) []int {
 	return list
 }
 
+// perhaps reports whether a file's first bytes may show it to be a model although its ending is others' too.
+func (t *Tree) perhaps(name string) bool {
+	return slices.ContainsFunc(t.formats, func(f codecs.Format) bool { return f.Perhaps != nil && f.Perhaps(name) })
+}
+
 // sniffing lists the formats that a file may have by its first bytes.
 func (t *Tree) sniffing(ctx context.Context, files layout.Files, name string) ([]int, error) {
 	head, err := codecs.Head(ctx, files, name)
@@ -180,11 +185,17 @@ const maxSniffed = 32
 // candidates lists the files that may be models: by their names, or by their first bytes where no name says so.
 func (c *contents) candidates(ctx context.Context) []string {
 	var named, others []string
+	sniffed := 0
 	for _, f := range c.v.Files {
 		switch {
 		case f.Err != nil:
 		case len(c.t.matching(f.Name)) > 0:
 			named = append(named, f.Name)
+		case sniffed < maxSniffed && c.t.perhaps(f.Name):
+			sniffed++
+			if orders, err := c.t.sniffing(ctx, c.v, f.Name); err == nil && len(orders) > 0 {
+				named = append(named, f.Name)
+			}
 		default:
 			others = append(others, f.Name)
 		}
@@ -222,7 +233,8 @@ func (c *contents) one(ctx context.Context, name string, number int) *variant {
 	return x
 }
 
-// readModel reads a stored file by the first format that takes it; the fault is that of the first whose name fits.
+// readModel reads a stored file by the first format that takes it; the fault is that of the first whose name fits and
+// that knows the file for one of its own.
 func (t *Tree) readModel(ctx context.Context, files layout.Files, name string) (m *model.Model, order int, err error) {
 	orders := t.matching(name)
 	if len(orders) == 0 {
@@ -238,7 +250,8 @@ func (t *Tree) readModel(ctx context.Context, files layout.Files, name string) (
 		if failed == nil {
 			return m, o, nil
 		}
-		if i == 0 {
+		// A format that says that the file is another's leaves the word to that.
+		if i == 0 || errors.Is(err, fault.Unsupported) && !errors.Is(failed, fault.Unsupported) {
 			order, err = o, failed
 		}
 	}

@@ -108,10 +108,11 @@ func checkShard(shard string, at int64) error {
 	return nil
 }
 
-// readSharded reads the model that an index describes. Index and shards must agree: every tensor in the file that the
-// index names for it, no other file with it, and no tensor that the index does not know. Files that the index does
-// not name are no part of the model.
-func readSharded(ctx context.Context, files layout.Files, name string) (*model.Model, error) {
+// ReadIndex reads the model that an index describes, each of whose files one reads: PyTorch's shards have the same
+// index. Index and shards must agree: every tensor in the file that the index names for it, no other file with it, and
+// no tensor that the index does not know. Files that the index does not name are no part of the model. Its Wire is a
+// []any of those of the shards, where they have any.
+func ReadIndex(ctx context.Context, files layout.Files, name string, one func(context.Context, layout.Files, string) (*model.Model, error)) (*model.Model, error) {
 	src, err := files.Open(name)
 	if err != nil {
 		return nil, err
@@ -124,29 +125,37 @@ func readSharded(ctx context.Context, files layout.Files, name string) (*model.M
 		Format: Format, File: name, Files: []string{name}, Sources: []layout.Source{src},
 		Metadata: map[string]string{}, Tensors: make([]model.Tensor, 0, len(x.Shard)), Shards: []string{},
 	}
+	var wires []any
 	for i, shard := range x.Shards {
 		file := path.Join(path.Dir(name), shard)
-		src, err := openShard(files, name, file, x.at[shard])
-		if err != nil {
+		if err := checkThere(files, name, file, x.at[shard]); err != nil {
 			return nil, err
 		}
-		h, err := Decode(ctx, src)
+		part, err := one(ctx, files, file)
 		if err != nil {
 			return nil, fault.In(file, err)
 		}
-		if len(m.Tensors)+len(h.Entries) > maxTensors {
+		if len(m.Tensors)+len(part.Tensors) > maxTensors {
 			return nil, fault.In(name, fault.New(fault.Limit, "the shards hold more than %d tensors", maxTensors))
 		}
-		if err := appendTensors(m, src, h, i); err != nil {
-			return nil, fault.In(file, err)
+		for _, t := range part.Tensors {
+			t.Shard = i
+			m.Tensors = append(m.Tensors, t)
 		}
-		m.Files, m.Sources, m.Shards = append(m.Files, file), append(m.Sources, src), append(m.Shards, file)
-		m.ShardMetadata = append(m.ShardMetadata, h.Metadata)
-		for key, value := range h.Metadata {
+		m.Format, m.Left, m.Imports = part.Format, append(m.Left, part.Left...), append(m.Imports, part.Imports...)
+		m.Files, m.Sources, m.Shards = append(m.Files, part.Files...), append(m.Sources, part.Sources...), append(m.Shards, file)
+		m.ShardMetadata = append(m.ShardMetadata, part.Metadata)
+		for key, value := range part.Metadata {
 			if _, ok := m.Metadata[key]; !ok {
 				m.Metadata[key] = value
 			}
 		}
+		if part.Wire != nil {
+			wires = append(wires, part.Wire)
+		}
+	}
+	if len(wires) > 0 {
+		m.Wire = wires
 	}
 	if err := x.agrees(m); err != nil {
 		return nil, fault.In(name, err)
@@ -154,18 +163,18 @@ func readSharded(ctx context.Context, files layout.Files, name string) (*model.M
 	return m, nil
 }
 
-// openShard opens a file that the index names at an offset.
-func openShard(files layout.Files, index, file string, at int64) (layout.Source, error) {
-	src, err := files.Open(file)
+// checkThere refuses a file that the index names at an offset and that is not there.
+func checkThere(files layout.Files, index, file string, at int64) error {
+	_, err := files.Open(file)
 	if !errors.Is(err, fault.Missing) {
-		return src, err
+		return err
 	}
 	for _, other := range files.List() {
 		if strings.HasPrefix(other, file+"/") {
-			return nil, fault.In(index, fault.At(fault.Malformed, at, "weight_map names %q, which is a folder", file))
+			return fault.In(index, fault.At(fault.Malformed, at, "weight_map names %q, which is a folder", file))
 		}
 	}
-	return nil, fault.In(index, fault.At(fault.Missing, at, "there is no file %q, which weight_map names", file).
+	return fault.In(index, fault.At(fault.Missing, at, "there is no file %q, which weight_map names", file).
 		Remedied("download the missing shard"))
 }
 
@@ -179,9 +188,13 @@ func (x *Index) agrees(m *model.Model) error {
 		}
 		found[t.Name] = t.Shard
 	}
+	left := make(map[string]bool, len(m.Left))
+	for _, l := range m.Left {
+		left[l.Name] = true
+	}
 	var wrong []string // sorted, so that the same index always gives the same reason
 	for tensor, shard := range x.Shard {
-		if at, ok := found[tensor]; !ok || at != shard {
+		if at, ok := found[tensor]; (!ok || at != shard) && !left[tensor] {
 			wrong = append(wrong, tensor)
 		}
 	}
@@ -190,10 +203,13 @@ func (x *Index) agrees(m *model.Model) error {
 		return fault.New(fault.Missing, "%d of %d tensors are not in the file that weight_map names, the first %q in %q",
 			len(wrong), len(x.Shard), first, x.Shards[x.Shard[first]])
 	}
-	if len(found) == len(x.Shard) {
+	if len(found)+len(left) == len(x.Shard) {
 		return nil
 	}
 	maps.DeleteFunc(found, func(tensor string, _ int) bool { _, ok := x.Shard[tensor]; return ok })
+	if len(found) == 0 {
+		return nil
+	}
 	first := slices.Min(slices.Collect(maps.Keys(found)))
 	return fault.New(fault.Mismatch, "%d tensors are in the shards and not in weight_map, the first %q in %q",
 		len(found), first, m.Shards[found[first]])

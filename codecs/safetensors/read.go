@@ -50,8 +50,13 @@ func Sniff(head []byte) bool {
 // tensor's bytes are touched.
 func Read(ctx context.Context, files layout.Files, name string) (*model.Model, error) {
 	if IsIndex(name) {
-		return readSharded(ctx, files, name)
+		return ReadIndex(ctx, files, name, readOne)
 	}
+	return readOne(ctx, files, name)
+}
+
+// readOne reads one file.
+func readOne(ctx context.Context, files layout.Files, name string) (*model.Model, error) {
 	src, err := files.Open(name)
 	if err != nil {
 		return nil, err
@@ -64,21 +69,21 @@ func Read(ctx context.Context, files layout.Files, name string) (*model.Model, e
 		Format: Format, File: name, Files: []string{name}, Sources: []layout.Source{src}, Source: src,
 		Metadata: h.Metadata, Tensors: make([]model.Tensor, 0, len(h.Entries)),
 	}
-	if err := appendTensors(m, src, h, 0); err != nil {
+	if err := appendTensors(m, src, h); err != nil {
 		return nil, fault.In(name, err)
 	}
 	return m, nil
 }
 
 // appendTensors adds the tensors of a file to a model.
-func appendTensors(m *model.Model, src layout.Source, h *Header, shard int) error {
+func appendTensors(m *model.Model, src layout.Source, h *Header) error {
 	for i := range h.Entries {
 		e := &h.Entries[i]
 		data, err := layout.New(layout.Extent{Source: src, Off: h.Start + e.Begin, Len: e.End - e.Begin})
 		if err != nil {
 			return err
 		}
-		m.Tensors = append(m.Tensors, model.Tensor{Name: e.Name, DType: e.DType, Shape: e.Shape, Data: data, Shard: shard})
+		m.Tensors = append(m.Tensors, model.Tensor{Name: e.Name, DType: e.DType, Shape: e.Shape, Data: data})
 	}
 	return nil
 }

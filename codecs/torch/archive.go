@@ -136,12 +136,9 @@ func (a *archive) pickle(name, storages string) (*reading, error) {
 	if n < len(data) {
 		return nil, a.inPickle(fault.At(fault.Malformed, base+int64(n), "%d bytes follow the end of %s", len(data)-n, name), name, base)
 	}
-	r := newReading(a.ctx, root, base)
-	r.big, r.nested = a.big, a.nested
+	r := newReading(a.file, root, base)
+	r.big = a.big
 	r.plain = !a.big && a.stored() && len(data) > 1 && data[1] == 2 && a.harmless()
-	if err := a.safe(); err != nil {
-		return nil, err
-	}
 	return r, r.read(func(s *Storage) (*layout.File, error) { return a.storage(storages, s) })
 }
 

@@ -49,6 +49,21 @@ func Of(m *model.Model) *Checkpoint {
 	return c
 }
 
+// ShardsOf are the checkpoints of the shards of a model that was read from several files, in the order of its Shards; nil
+// of any other.
+func ShardsOf(m *model.Model) []*Checkpoint {
+	wires, _ := m.Wire.([]any)
+	var list []*Checkpoint
+	for _, w := range wires {
+		c, ok := w.(*Checkpoint)
+		if !ok {
+			return nil
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
 // Tensor is the tensor that a node of Root makes; nil where it makes none. Two nodes may make the same tensor, or two
 // tensors of one Storage.
 func (c *Checkpoint) Tensor(node pickle.Value) *Tensor {

@@ -53,8 +53,8 @@ func (a *archive) exported() ([]found, *reading, error) {
 	if len(models) == 0 {
 		return nil, nil, fault.New(fault.Unsupported, "the archive of torch.export has no list of weights")
 	}
-	r := newReading(a.ctx, nil, -1)
-	r.big, r.nested = a.big, a.nested
+	r := newReading(a.file, nil, -1)
+	r.big = a.big
 	var all []found
 	for _, model := range models {
 		list, err := a.weights(r, lists[model])

@@ -22,6 +22,7 @@ type file struct {
 	inline    []byte // the bytes where they lie in a pickle; src is then they
 	nested    int    // how many pickles they lie in
 	imports   *pickle.Imports
+	shard     bool // it is one of several that are one model
 }
 
 // newFile is a whole stored file.
@@ -130,7 +131,7 @@ func (r *reading) within(o *pickle.Object) (*reading, error) {
 	if r.nested == maxNested {
 		return nil, r.at(fault.Limit, o.Off, "pickles lie in pickles more than %d deep", maxNested)
 	}
-	f := &file{ctx: r.ctx, src: inline(raw), size: int64(len(raw)), inline: raw, nested: r.nested + 1, imports: &pickle.Imports{}}
+	f := &file{ctx: r.ctx, src: inline(raw), size: int64(len(raw)), inline: raw, nested: r.nested + 1, imports: r.imports}
 	in, _, err := f.read()
 	if err != nil {
 		return nil, r.at(fault.KindOf(err), o.Off, "a storage that was pickled by itself: %s", fault.Reason(err))

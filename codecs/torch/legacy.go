@@ -33,11 +33,8 @@ func (f *file) sequence() (*reading, Container, error) {
 		if off != f.size {
 			return nil, "", f.at(fault.Malformed, 0, "a pickle that is not the magic number of a PyTorch file, and %d bytes after it", f.size-off)
 		}
-		if err := f.safe(); err != nil {
-			return nil, "", err
-		}
-		r := newReading(f.ctx, first, f.base(0))
-		r.legacy, r.nested = true, f.nested
+		r := newReading(f, first, f.base(0))
+		r.legacy = true
 		return r, Bare, r.read(func(s *Storage) (*layout.File, error) {
 			return nil, f.at(fault.Missing, 0, "the pickle names storage %s, and there is no place for storages in its file", quoted(s.Key))
 		})
@@ -62,15 +59,12 @@ func (f *file) sequence() (*reading, Container, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if err := f.safe(); err != nil {
-		return nil, "", err
-	}
 	keys, ok := v.(*pickle.List)
 	if !ok {
 		return nil, "", f.at(fault.Malformed, keysAt, "the list of storages is no list")
 	}
-	r := newReading(f.ctx, root, f.base(at))
-	r.legacy, r.nested = true, f.nested
+	r := newReading(f, root, f.base(at))
+	r.legacy = true
 	places, err := f.places(r, keys, keysAt, off)
 	if err != nil {
 		return nil, "", err
@@ -91,7 +85,7 @@ type extent struct{ off, size int64 }
 // elements are.
 func (f *file) places(r *reading, keys *pickle.List, keysAt, off int64) (map[string]extent, error) {
 	known := map[string]*Storage{}
-	probe := newReading(f.ctx, r.root, r.base)
+	probe := newReading(f, r.root, r.base)
 	probe.legacy = true
 	err := each(r.root, func(v pickle.Value) error {
 		p, ok := v.(*pickle.Persistent)
@@ -159,15 +153,4 @@ func (f *file) storage(off, numel, elem int64, key string) (int64, error) {
 		return 0, f.at(fault.Truncated, off, "storage %s has %d bytes, and the file ends after %d", quoted(key), size, f.size-off-8)
 	}
 	return size, nil
-}
-
-// safe refuses a file whose pickles would import what only an attack needs.
-func (f *file) safe() error {
-	for _, i := range f.imports.List() {
-		if i.Verdict == pickle.Dangerous {
-			return f.at(fault.Unsafe, i.Off-f.off, "its pickle would import %s: %s", quoted(i.Module+"."+i.Name), i.Reason).
-				Remedied("don't load this file with Python; nothing of it was run here")
-		}
-	}
-	return nil
 }

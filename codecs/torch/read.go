@@ -18,22 +18,33 @@ const (
 // Read reads the weights of a file of torch.save, torch.export or NeMo. A TorchScript archive is Unsupported: it is
 // ReadScript's.
 func Read(ctx context.Context, files layout.Files, name string) (*model.Model, error) {
-	return read(ctx, files, name, Format)
+	return read(ctx, files, name, Format, false)
+}
+
+// ReadShard reads one file of several, whose tensors keep the names that the file has for them: only all of the shards
+// together tell what a wrapper put before every name.
+func ReadShard(ctx context.Context, files layout.Files, name string) (*model.Model, error) {
+	return read(ctx, files, name, Format, true)
 }
 
 // ReadScript reads the weights of a TorchScript archive. Any other file is Unsupported: it is Read's.
 func ReadScript(ctx context.Context, files layout.Files, name string) (*model.Model, error) {
-	return read(ctx, files, name, ScriptFormat)
+	return read(ctx, files, name, ScriptFormat, false)
 }
 
-func read(ctx context.Context, files layout.Files, name, format string) (*model.Model, error) {
+func read(ctx context.Context, files layout.Files, name, format string, shard bool) (*model.Model, error) {
 	src, err := files.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	m, err := newFile(ctx, src).model(format)
+	f := newFile(ctx, src)
+	f.shard = shard
+	m, err := f.model(format)
 	if err != nil {
 		return nil, fault.In(name, err)
+	}
+	for _, i := range f.imports.List() {
+		m.Imports = append(m.Imports, model.Import{File: name, Module: i.Module, Name: i.Name, Verdict: i.Verdict.String(), Reason: i.Reason})
 	}
 	m.Format, m.File, m.Files, m.Sources, m.Source = format, name, []string{name}, []layout.Source{src}, src
 	return m, nil
@@ -79,7 +90,7 @@ func (f *file) model(format string) (*model.Model, error) {
 		if err != nil {
 			return nil, err
 		}
-		return r.model(container)
+		return r.model(container, f.shard)
 	}
 	a, err := f.archive()
 	if err != nil {
@@ -101,7 +112,7 @@ func (f *file) model(format string) (*model.Model, error) {
 		if r, err = a.pickle("data.pkl", "data/"); err != nil {
 			return nil, err
 		}
-		return r.model(Zip)
+		return r.model(Zip, f.shard)
 	}
 	if err != nil {
 		return nil, err
@@ -110,10 +121,13 @@ func (f *file) model(format string) (*model.Model, error) {
 }
 
 // model is what a saved object holds.
-func (r *reading) model(container Container) (*model.Model, error) {
+func (r *reading) model(container Container, shard bool) (*model.Model, error) {
 	sel, err := r.selected()
 	if err != nil {
 		return nil, err
+	}
+	if shard {
+		sel.wrapper = ""
 	}
 	c := &Checkpoint{Container: container, Root: r.root, Weights: sel.path, r: r}
 	m, err := assemble(c, sel)

@@ -13,12 +13,13 @@ import (
 
 // reading is the state of making tensors of one pickle and its storages.
 type reading struct {
-	ctx    context.Context
-	base   int64 // where the pickle begins in the file; -1 where it has no place of its own in it
-	big    bool  // the storages' byte order is big-endian
-	legacy bool  // the pickle is of the format before zip
-	nested int   // how many pickles this one lies in
-	plain  bool  // torch.load takes the file with weights_only=True, and maps it
+	ctx     context.Context
+	base    int64 // where the pickle begins in the file; -1 where it has no place of its own in it
+	big     bool  // the storages' byte order is big-endian
+	legacy  bool  // the pickle is of the format before zip
+	nested  int   // how many pickles this one lies in
+	imports *pickle.Imports
+	plain   bool // torch.load takes the file with weights_only=True, and maps it
 
 	root     pickle.Value
 	storages map[string]*Storage // by key
@@ -34,9 +35,9 @@ type reading struct {
 // maxNested is how deep pickles may lie in pickles: a storage that was pickled by itself lies one deep.
 const maxNested = 8
 
-func newReading(ctx context.Context, root pickle.Value, base int64) *reading {
+func newReading(f *file, root pickle.Value, base int64) *reading {
 	return &reading{
-		ctx: ctx, base: base, root: root, storages: map[string]*Storage{}, persist: map[*pickle.Persistent]*Storage{},
+		ctx: f.ctx, base: base, root: root, nested: f.nested, imports: f.imports, storages: map[string]*Storage{}, persist: map[*pickle.Persistent]*Storage{},
 		held: map[*pickle.Persistent]*Tensor{}, tensors: map[*pickle.Object]*Tensor{}, views: map[view]*Tensor{}, inner: map[*pickle.Object]*reading{},
 	}
 }

@@ -117,8 +117,7 @@ func (f *file) oldest(members map[string]extent) (*reading, error) {
 		}
 		parts[i] = f.part(e.off, e.size)
 	}
-	o := &oldest{r: newReading(f.ctx, nil, parts[2].base(0)), storages: map[string]*Storage{}, tensors: map[string]*Tensor{}}
-	o.r.nested = f.nested
+	o := &oldest{r: newReading(f, nil, parts[2].base(0)), storages: map[string]*Storage{}, tensors: map[string]*Tensor{}}
 	if err := o.readStorages(parts[0]); err != nil {
 		return nil, err
 	}
@@ -131,9 +130,6 @@ func (f *file) oldest(members map[string]extent) (*reading, error) {
 	}
 	if end != parts[2].size {
 		return nil, parts[2].at(fault.Malformed, end, "%d bytes follow the end of the pickle", parts[2].size-end)
-	}
-	if err := f.safe(); err != nil {
-		return nil, err
 	}
 	o.r.root = root
 	var objects []*pickle.Object
