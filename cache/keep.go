@@ -227,9 +227,14 @@ func (k *kept) run(ctx context.Context, w io.WriterAt) (err error) {
 	return k.build(ctx, w)
 }
 
-// small is the bytes of a result that is held in memory.
+// small is the bytes of a result that is held in memory. It is held under a name of its own: the ID of a file that is
+// this result and nothing else is k.id too, and whoever computes that file would wait here for itself.
 func (k *kept) small(ctx context.Context) ([]byte, error) {
-	return k.c.hold(ctx, k.id, k.size, func(ctx context.Context, p []byte) error {
+	own := k.id
+	for i := range own {
+		own[i] ^= 0xff
+	}
+	return k.c.hold(ctx, own, k.size, func(ctx context.Context, p []byte) error {
 		w := &memoryBuilder{p: p}
 		if err := k.run(ctx, w); err != nil {
 			return err

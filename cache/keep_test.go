@@ -201,6 +201,22 @@ func TestKeepNeedsRoom(t *testing.T) {
 	}
 }
 
+// TestMaterializedSmall is a small file that comes as a whole, and is held in memory, as the result that it is of too.
+func TestMaterializedSmall(t *testing.T) {
+	c := open(t, Options{Disk: newMemDisk()})
+	r := newRecipe(2, 5000)
+	f, err := layout.New(layout.Materialized{Name: "recipe/1", Length: int64(len(r.want)), Run: func(ctx context.Context, ws layout.Workspace, w io.WriterAt) error {
+		return r.build(ctx, w)
+	}})
+	must(t, err)
+	e := c.Get(f, "small")
+	checkAll(t, e, r.want, 1000)
+	e.Release()
+	if r.runs.Load() != 1 {
+		t.Errorf("%d builds", r.runs.Load())
+	}
+}
+
 // TestMaterialized is a view that comes as a whole, and one that has such a part: the built bytes lie there once.
 func TestMaterialized(t *testing.T) {
 	d := newMemDisk()
