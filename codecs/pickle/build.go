@@ -12,13 +12,13 @@ import (
 func (m *machine) container(op byte) error {
 	switch op {
 	case opEmptyTuple:
-		return m.push(&Tuple{})
+		return m.make(&Tuple{})
 	case opEmptyList:
-		return m.push(&List{})
+		return m.make(&List{})
 	case opEmptyDict:
-		return m.push(&Dict{})
+		return m.make(&Dict{})
 	case opEmptySet:
-		return m.push(&Set{})
+		return m.make(&Set{})
 	case opTuple1, opTuple2, opTuple3:
 		n := int(op-opTuple1) + 1
 		at := len(m.stack) - n
@@ -27,7 +27,7 @@ func (m *machine) container(op byte) error {
 		}
 		t := &Tuple{Items: append([]Value(nil), m.stack[at:]...)}
 		m.stack = m.stack[:at]
-		return m.push(t)
+		return m.make(t)
 	}
 	values, err := m.popMark(map[byte]string{opTuple: "TUPLE", opList: "LIST", opDict: "DICT", opFrozenset: "FROZENSET"}[op])
 	if err != nil {
@@ -35,17 +35,20 @@ func (m *machine) container(op byte) error {
 	}
 	switch op {
 	case opTuple:
-		return m.push(&Tuple{Items: append([]Value(nil), values...)})
+		return m.make(&Tuple{Items: append([]Value(nil), values...)})
 	case opList:
-		return m.push(&List{Items: append([]Value(nil), values...)})
+		return m.make(&List{Items: append([]Value(nil), values...)})
 	case opFrozenset:
-		return m.push(&Set{Items: append([]Value(nil), values...), Frozen: true})
+		return m.make(&Set{Items: append([]Value(nil), values...), Frozen: true})
 	}
 	d := &Dict{}
+	if err := m.hold(perItem * len(values)); err != nil {
+		return err
+	}
 	if err := m.set(d, &d.Entries, values, "DICT"); err != nil {
 		return err
 	}
-	return m.push(d)
+	return m.make(d)
 }
 
 // fill executes the opcodes that put values into what lies below them.
@@ -71,6 +74,9 @@ func (m *machine) fill(op byte) error {
 	}
 	into, err := m.top(name)
 	if err != nil {
+		return err
+	}
+	if err := m.hold(perItem * len(values)); err != nil {
 		return err
 	}
 	switch into := into.(type) {
@@ -119,6 +125,11 @@ func (m *machine) set(owner Value, entries *[]Entry, values []Value, op string) 
 		}
 		if isDict && m.taken(owner, *entries, key) {
 			return m.fault(fault.Duplicate, "a dict has the key %s twice", described(key))
+		}
+		if m.keys[owner] != nil {
+			if err := m.hold(perKey); err != nil {
+				return err
+			}
 		}
 		*entries = append(*entries, Entry{key, values[i+1]})
 	}

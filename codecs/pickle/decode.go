@@ -26,6 +26,15 @@ const (
 	// without an argument: more is made only by repeating what is large, which no pickler does.
 	maxObjects = 4
 
+	// maxMemory is how many bytes of memory a pickle's values take for each byte that was read, beyond freeMemory and up
+	// to allMemory. Real checkpoints take 2 to 10; a list of empty dicts in protocol 4 takes this.
+	maxMemory  = 32
+	freeMemory = 1 << 20
+	allMemory  = 1 << 30
+
+	// maxStack is how many values lie on the stack at once. Picklers empty it every 1000 items, but for tuples.
+	maxStack = 1 << 25
+
 	// maxDigits is how long a number in decimal text is. Python stops there too (sys.set_int_max_str_digits): the
 	// time to read one grows with the square.
 	maxDigits = 4300
@@ -67,6 +76,7 @@ type machine struct {
 	memo    memo
 	keys    map[Value]map[Value]struct{} // of the dicts with more than a few items, to find a key that stands twice
 	made    int64                        // values
+	memory  int64                        // bytes that they take, about
 
 	protocol byte // as the last PROTO says
 }
@@ -107,7 +117,7 @@ func (m *machine) step(op byte) error {
 
 	case opMark:
 		m.marks = append(m.marks, len(m.stack))
-		return nil
+		return m.hold(perNumber)
 	case opPop:
 		if n := len(m.marks); n > 0 && m.marks[n-1] == len(m.stack) {
 			m.marks = m.marks[:n-1]
@@ -165,6 +175,25 @@ func (m *machine) spend(n int) error {
 	return nil
 }
 
+// hold counts n bytes of memory.
+func (m *machine) hold(n int) error {
+	if m.memory += int64(n); m.memory > min(freeMemory+maxMemory*int64(m.pos), allMemory) {
+		return m.fault(fault.Limit, "the values of %d bytes take %d of memory: more than %d for each", m.pos, m.memory, maxMemory)
+	}
+	return nil
+}
+
+// What values take: an interface, a slice's header, a container beyond its items.
+const (
+	perItem   = 16
+	perEntry  = 2 * perItem
+	perNumber = 8
+	perKey    = 64 // in a map
+	perValue  = 32
+	perObject = 160
+)
+
+// push puts a value on the stack that is there already.
 func (m *machine) push(v Value) error {
 	if err := m.spend(1); err != nil {
 		return err
@@ -172,8 +201,44 @@ func (m *machine) push(v Value) error {
 	if m.imports != nil {
 		m.imports.pushed(v)
 	}
+	if len(m.stack) == maxStack {
+		return m.fault(fault.Limit, "more than %d values on the stack", maxStack)
+	}
 	m.stack = append(m.stack, v)
 	return nil
+}
+
+// make puts a new value on the stack.
+func (m *machine) make(v Value) error {
+	n := perValue
+	switch v := v.(type) {
+	case nil, bool:
+		n = 0
+	case int64:
+		if n = perNumber; v >= 0 && v < 256 { // Go has these
+			n = 0
+		}
+	case float64:
+		n = perNumber
+	case *big.Int:
+		n += v.BitLen() / 8
+	case string:
+		n = perItem + len(v)
+	case *List:
+		n += perItem * len(v.Items)
+	case *Tuple:
+		n += perItem * len(v.Items)
+	case *Set:
+		n += perItem * len(v.Items)
+	case *Global:
+		n += len(v.Module) + len(v.Name)
+	case *Object:
+		n = perObject
+	}
+	if err := m.hold(n); err != nil {
+		return err
+	}
+	return m.push(v)
 }
 
 // floor is the height of the stack below which the last MARK closes it.
@@ -266,7 +331,7 @@ func (m *machine) number(op byte) error {
 			return err
 		}
 	}
-	return m.push(v)
+	return m.make(v)
 }
 
 // long is a little-endian number in two's complement.

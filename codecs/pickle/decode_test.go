@@ -3,6 +3,7 @@ package pickle
 import (
 	"errors"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -41,7 +42,8 @@ func TestRefused(t *testing.T) {
 		{"extension code", "\x82\x01.", fault.Unsafe, 0},
 		{"out of band", "\x97.", fault.Unsupported, 0},
 		{"protocol 6", "\x80\x06N.", fault.Unsupported, 0},
-		{"100,000 lists", strings.Repeat("]", 100_000) + strings.Repeat("a", 99_999) + ".", fault.Limit, 199_999},
+		{"100,000 lists", strings.Repeat("]", 100_000) + strings.Repeat("a", 99_999) + ".", fault.Limit, -1},
+		{"20,000 lists", strings.Repeat("]", 20_000) + strings.Repeat("a", 19_999) + ".", fault.Limit, 39_999},
 		{"inside out", "]q\x00" + strings.Repeat("]h\x00aq\x00", 2000) + ".", fault.Limit, 12_003},
 		{"a set 1,000 times", "cbuiltins\nset\n](" + strings.Repeat("N", 1000) + "e\x85q\x00" + strings.Repeat("cbuiltins\nset\nh\x00R", 1000) + ".", fault.Limit, -1},
 		{"key twice", "(U\x01aNU\x01aNd.", fault.Duplicate, 9},
@@ -73,5 +75,22 @@ func TestCycle(t *testing.T) {
 func TestHugeMemo(t *testing.T) {
 	if v := decode(t, "}r\xff\xff\xff\xff0j\xff\xff\xff\xff."); !reflect.DeepEqual(v, Value(&Dict{})) {
 		t.Errorf("%#v", v)
+	}
+}
+
+// TestMemory: whatever is repeated, a pickle costs memory in proportion to its length.
+func TestMemory(t *testing.T) {
+	const length = 1 << 18
+	for _, part := range []string{"]", "}", ")", "(", "N", "\x8f", "(t", "]0", "}q\x00", "}\x94", "K\x01", "I1\n", "cm\nC\n", ")\x85", "N\x85", "2", "Nr\xff\xff\xff\xff"} {
+		for _, first := range []string{"", "N", "(", "](", "](N", "cbuiltins\nset\n]\x85q\x00"} {
+			data := []byte(first + strings.Repeat(part, length/len(part)))
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			Decode(data, Options{})
+			runtime.ReadMemStats(&after)
+			if n := after.TotalAlloc - before.TotalAlloc; n > 160*length+8<<20 {
+				t.Errorf("%q after %q: %d bytes for each byte", part, first, n/length)
+			}
+		}
 	}
 }

@@ -69,7 +69,10 @@ func (m *machine) remember(op byte) error {
 			return err
 		}
 		m.memo.put(i, v)
-		return nil
+		if i < uint64(len(m.memo.dense)) {
+			return m.hold(perItem)
+		}
+		return m.hold(perKey)
 	}
 	v, ok := m.memo.get(i)
 	if !ok {

@@ -15,13 +15,13 @@ func (m *machine) object(op byte) error {
 		if err != nil {
 			return err
 		}
-		return m.push(g)
+		return m.make(g)
 	case opStackGlobal:
 		g, err := m.stackGlobal()
 		if err != nil {
 			return err
 		}
-		return m.push(g)
+		return m.make(g)
 	case opInst:
 		g, err := m.global()
 		if err != nil {
@@ -82,7 +82,7 @@ func (m *machine) object(op byte) error {
 	if op == opReduce {
 		return m.call(class, args)
 	}
-	return m.push(&Object{Class: class, Args: args, Kwargs: kwargs, New: true, Off: int64(m.start)})
+	return m.make(&Object{Class: class, Args: args, Kwargs: kwargs, New: true, Off: int64(m.start)})
 }
 
 // callable refuses what no interpreter could call.
@@ -183,13 +183,13 @@ func (m *machine) call(class Value, args *Tuple) error {
 		switch {
 		case g.Is("_codecs", "encode"):
 			if raw, ok := latin1(args); ok {
-				if err := m.spend(len(raw) / 16); err != nil {
+				if err := m.hold(len(raw)); err != nil {
 					return err
 				}
-				return m.push(Bytes(raw))
+				return m.make(Bytes(raw))
 			}
 		case g.Is("builtins", "bytes") && len(args.Items) == 0:
-			return m.push(Bytes{})
+			return m.make(Bytes{})
 		case g.Is("builtins", "set") || g.Is("builtins", "frozenset"):
 			if s, ok := set(args); ok {
 				if err := m.spend(len(s.Items)); err != nil {
@@ -197,11 +197,11 @@ func (m *machine) call(class Value, args *Tuple) error {
 				}
 				s.Items = append([]Value(nil), s.Items...)
 				s.Frozen = g.Name == "frozenset"
-				return m.push(s)
+				return m.make(s)
 			}
 		}
 	}
-	return m.push(&Object{Class: class, Args: args, Off: int64(m.start)})
+	return m.make(&Object{Class: class, Args: args, Off: int64(m.start)})
 }
 
 // latin1 is what _codecs.encode(text, "latin1") is, as which Python 3 writes bytes in the protocols that have none.
@@ -269,11 +269,11 @@ func (m *machine) persistent(op byte) error {
 		if strings.IndexFunc(line, func(c rune) bool { return c > 0x7f }) >= 0 {
 			return m.fault(fault.Malformed, "PERSID %s is not ASCII", quoted(line))
 		}
-		return m.push(&Persistent{ID: line, Off: int64(m.start)})
+		return m.make(&Persistent{ID: line, Off: int64(m.start)})
 	}
 	id, err := m.pop("BINPERSID")
 	if err != nil {
 		return err
 	}
-	return m.push(&Persistent{ID: id, Off: int64(m.start)})
+	return m.make(&Persistent{ID: id, Off: int64(m.start)})
 }

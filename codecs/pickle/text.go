@@ -19,7 +19,7 @@ func (m *machine) text(op byte) error {
 		if err != nil {
 			return err
 		}
-		return m.push(text)
+		return m.make(text)
 	case opString:
 		line, err := m.line()
 		if err != nil {
@@ -29,7 +29,7 @@ func (m *machine) text(op byte) error {
 		if err != nil {
 			return err
 		}
-		return m.push(byteString(raw))
+		return m.make(byteString(raw))
 	}
 
 	var raw []byte
@@ -49,18 +49,18 @@ func (m *machine) text(op byte) error {
 	}
 	switch op {
 	case opBinstring, opShortBinstring:
-		return m.push(byteString(raw))
+		return m.make(byteString(raw))
 	case opBinbytes, opShortBinbytes, opBinbytes8:
-		return m.push(Bytes(raw))
+		return m.make(Bytes(raw))
 	case opBytearray8: // as the older protocols write one
-		return m.push(&Object{Class: &Global{Module: "builtins", Name: "bytearray", Off: int64(m.start)},
+		return m.make(&Object{Class: &Global{Module: "builtins", Name: "bytearray", Off: int64(m.start)},
 			Args: &Tuple{Items: []Value{Bytes(raw)}}, Off: int64(m.start)})
 	}
 	text, err := m.utf8(raw)
 	if err != nil {
 		return err
 	}
-	return m.push(text)
+	return m.make(text)
 }
 
 // byteString is a str of Python 2.
