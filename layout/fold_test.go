@@ -102,7 +102,7 @@ func archive(t testing.TB, sources []*memory) *File {
 	var files []*File
 	var end []*File
 	for _, s := range sources {
-		data := must(Coded{blocks{2, []int64{4}}, s.name, []*File{must(Extent{s, 0, s.size / 4 * 4})}})
+		data := must(Coded{Op: blocks{2, []int64{4}}, Label: s.name, In: []*File{must(Extent{s, 0, s.size / 4 * 4})}})
 		files = append(files, Bytes([]byte("head "+s.name)), data, must(Literal("then"), Fold{CRC32, data}))
 		end = append(end, must(Literal("entry"), Fold{CRC32, data}))
 	}
@@ -356,7 +356,7 @@ func TestSummed(t *testing.T) {
 			return []Span{Box{must(Extent{src, 1 << 20, 1 << 20}), []int64{3}, []int64{9}, 50, 4}}
 		}, true},
 		"a computation": {func(src Source) []Span {
-			return []Span{Coded{blocks{2, []int64{4}}, "w", []*File{must(Extent{src, 1 << 20, 400})}}}
+			return []Span{Coded{Op: blocks{2, []int64{4}}, Label: "w", In: []*File{must(Extent{src, 1 << 20, 400})}}}
 		}, true},
 		"merged with a bare source": {func(src Source) []Span {
 			return []Span{Extent{src.(*summed).Source, 1 << 20, 10}, Extent{src, 1<<20 + 10, 100}}

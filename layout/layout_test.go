@@ -197,12 +197,12 @@ func TestString(t *testing.T) {
 	src := newMemory("model.safetensors", make([]byte, 1000))
 	w, v := must(Extent{src, 100, 400}), must(Extent{src, 500, 64})
 	f := must(
-		Literal("header.."), Coded{blocks{2, []int64{4}}, "layer.weight", []*File{w}}, Zeros(56), Extent{src, 600, 64},
+		Literal("header.."), Coded{Op: blocks{2, []int64{4}}, Label: "layer.weight", In: []*File{w}}, Zeros(56), Extent{src, 600, 64},
 		Box{v, []int64{4, 4}, []int64{4, 16}, 0, 4},
-		Coded{blocks{2, []int64{4, 4}}, "two inputs", []*File{must(Box{v, []int64{4, 4}, []int64{4, 16}, 0, 4}), v}},
+		Coded{Op: blocks{2, []int64{4, 4}}, Label: "two inputs", In: []*File{must(Box{v, []int64{4, 4}, []int64{4, 16}, 0, 4}), v}},
 		Materialized{"inflate/1", 30, []*File{w}, func(context.Context, Workspace, io.WriterAt) error { return nil }},
 		Fold{CRC32, w},
-		Coded{blocks{2, []int64{4}}, "scaled", []*File{must(Fold{CRC32, w})}},
+		Coded{Op: blocks{2, []int64{4}}, Label: "scaled", In: []*File{must(Fold{CRC32, w})}},
 	)
 	want := `           0            8 literal
            8          200 coded blocks(2←[4])/1 model.safetensors@100 "layer.weight"
@@ -239,8 +239,8 @@ func TestRefused(t *testing.T) {
 		"box of no element":           {Box{in, []int64{2}, []int64{1}, 0, 0}, fault.Extent},
 		"box whose size wraps":        {Box{in, []int64{1 << 32, 1 << 32}, []int64{0, 0}, 0, 1}, fault.Overflow},
 		"box whose reach wraps":       {Box{in, []int64{1 << 40}, []int64{1 << 40}, 0, 1}, fault.Overflow},
-		"coded with missing inputs":   {Coded{blocks{1, []int64{1, 1}}, "w", []*File{in}}, fault.Extent},
-		"coded with a broken block":   {Coded{blocks{1, []int64{3}}, "w", []*File{in}}, fault.Mismatch},
+		"coded with missing inputs":   {Coded{Op: blocks{1, []int64{1, 1}}, Label: "w", In: []*File{in}}, fault.Extent},
+		"coded with a broken block":   {Coded{Op: blocks{1, []int64{3}}, Label: "w", In: []*File{in}}, fault.Mismatch},
 		"materialized without a name": {Materialized{Length: 3}, fault.Extent},
 		"fold over nothing":           {Fold{Reducer: CRC32}, fault.Extent},
 		"fold of no value":            {Fold{digest{1, -3}, in}, fault.Extent},
@@ -337,8 +337,8 @@ func TestTransposeReadsOnce(t *testing.T) {
 	}
 	src := &memory{name: "w", size: rows * cols * 4, id: sha256.Sum256([]byte("w"))}
 	transpose := must(Box{Stored(src), []int64{cols, rows}, []int64{4, cols * 4}, 0, 4})
-	halved := must(Coded{blocks{2, []int64{4}}, "w", []*File{transpose}})
-	inside := must(Box{must(Coded{blocks{2, []int64{4}}, "w", []*File{Stored(src)}}), []int64{cols, rows}, []int64{2, cols * 2}, 0, 2})
+	halved := must(Coded{Op: blocks{2, []int64{4}}, Label: "w", In: []*File{transpose}})
+	inside := must(Box{must(Coded{Op: blocks{2, []int64{4}}, Label: "w", In: []*File{Stored(src)}}), []int64{cols, rows}, []int64{2, cols * 2}, 0, 2})
 	for name, c := range map[string]struct {
 		file *File
 		byte func(i int64, k int64) byte // byte k of the element at i of the source
@@ -423,7 +423,7 @@ func TestManySmallSpans(t *testing.T) {
 	src := newMemory("m", random{rand.New(rand.NewPCG(1, 1))}.bytes(4500*64))
 	spans := []Span{Literal("header")}
 	for i := range int64(4500) {
-		spans = append(spans, Coded{blocks{2, []int64{4}}, fmt.Sprint("w", i), []*File{must(Extent{src, i * 64, 64})}})
+		spans = append(spans, Coded{Op: blocks{2, []int64{4}}, Label: fmt.Sprint("w", i), In: []*File{must(Extent{src, i * 64, 64})}})
 	}
 	f := must(spans...)
 	p := make([]byte, f.Size())

@@ -79,12 +79,12 @@ func merge(a, b Span) (Span, bool) {
 		if !xok || !yok || y.Off != x.Off+x.Len || x.Source.ID() != y.Source.ID() {
 			return nil, false
 		}
-		joined, err := New(Extent{either(x.Source, y.Source), x.Off, x.Len + y.Len})
+		one, err := New(Extent{either(x.Source, y.Source), x.Off, x.Len + y.Len})
 		if err != nil {
 			return nil, false
 		}
-		both := Coded{Op: a.Op, In: []*File{joined}}
-		if a.Label == b.Label {
+		both := Coded{Op: a.Op, In: []*File{one}, parts: joined(a, b, a.Size())}
+		if both.parts == nil {
 			both.Label = a.Label
 		}
 		if both.check() != nil || both.Size() != a.Size()+b.Size() {
@@ -120,7 +120,7 @@ func cut(s Span, off, n int64) Span {
 		out, in := c.Op.Block()
 		if off%out == 0 && (n%out == 0 || off+n == c.Size()) {
 			first, count := off/out, (n+out-1)/out
-			part := Coded{Op: c.Op, Label: c.Label}
+			part := Coded{Op: c.Op, Label: c.Label, parts: c.parts.cut(off, n)}
 			for i, f := range c.In {
 				at := first * in[i]
 				inner, err := f.Slice(at, min(count*in[i], f.Size()-at))

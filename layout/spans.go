@@ -2,7 +2,6 @@ package layout
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"math"
 
@@ -199,6 +198,8 @@ type Coded struct {
 	Op    Op
 	Label string // whose bytes they are (a tensor's name), for errors and listings; never part of the ID
 	In    []*File
+
+	parts *labels // of a run of several with other labels
 }
 
 func (s Coded) sizes() []int64 {
@@ -230,10 +231,7 @@ func (s Coded) check() error {
 	}
 	n, err := s.Op.Size(s.sizes()...)
 	if err != nil {
-		if s.Label != "" {
-			return fmt.Errorf("%s: %w", s.Label, err)
-		}
-		return err
+		return labelled(s.Label, err)
 	}
 	if n < 0 {
 		return fault.New(fault.Overflow, "%s gives more bytes than fit 63 bits", s.Op)
@@ -311,13 +309,13 @@ func (s Coded) read(ctx context.Context, ev eval, p []byte, off int64) error {
 			}
 		}
 		if lo >= off && hi <= end {
-			if err := s.apply(p[lo-off:hi-off], src); err != nil {
+			if err := s.apply(p[lo-off:hi-off], src, lo); err != nil {
 				return err
 			}
 			continue
 		}
 		whole := getBuffer(hi - lo) // a range that begins or ends within a block
-		err := s.apply(whole.b, src)
+		err := s.apply(whole.b, src, lo)
 		if err == nil {
 			from, to := max(lo, off), min(hi, end)
 			copy(p[from-off:to-off], whole.b[from-lo:])
@@ -328,12 +326,4 @@ func (s Coded) read(ctx context.Context, ev eval, p []byte, off int64) error {
 		}
 	}
 	return nil
-}
-
-func (s Coded) apply(dst []byte, src [][]byte) error {
-	err := s.Op.Apply(dst, src)
-	if err != nil && s.Label != "" {
-		return fmt.Errorf("%s: %w", s.Label, err)
-	}
-	return err
 }

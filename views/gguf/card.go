@@ -8,6 +8,11 @@ import (
 	"github.com/isomerfs/isomerfs/model"
 )
 
+// none reports whether no option is set.
+func (k knobs) none() bool {
+	return !k.pure && !k.leave && k.output == nil && k.embedding == nil && len(k.tensors) == 0
+}
+
 // chosen adds the options of the card beside the model to those of the folder's name.
 func (k knobs) chosen(c *model.Card) (knobs, error) {
 	if c == nil {

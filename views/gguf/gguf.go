@@ -73,7 +73,7 @@ func Plan(m *model.Model, precision string) ([]model.Output, error) {
 	if err != nil {
 		return nil, fault.In(m.File, err)
 	}
-	if c.Source != nil && x == nil && (sameTypes(c, made) || !k.pure && bears(c, f)) {
+	if c.Source != nil && x == nil && (sameTypes(c, made) || k.none() && bears(c, f)) {
 		return []model.Output{{Path: fileName, File: layout.Stored(c.Source)}}, nil
 	}
 	file, err := made.File()

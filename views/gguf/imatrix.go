@@ -268,8 +268,8 @@ func (x *imatrix) of(t *gguf.Tensor) (*layout.File, error) {
 		if roleOf(t.Name) == embedding {
 			return nil, nil
 		}
-		return nil, fault.In(x.file, fault.New(fault.Mismatch, "the importance matrix has %d values for %q, which has %d columns and %d experts", entry.Size()/4, t.Name, row, experts).
-			Remedied("it was made of another model: take it away, or make one of this"))
+		return nil, fault.New(fault.Mismatch, "%s has %d values for it, and it has %d columns and %d experts", x.file, entry.Size()/4, row, experts).
+			Remedied("the matrix was made of another model: take it away, or make one of this")
 	}
 	return layout.New(layout.Box{In: entry, Shape: []int64{experts, rows, row}, Strides: []int64{4 * row, 0, 4}, Elem: 4})
 }
