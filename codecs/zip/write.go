@@ -1,6 +1,7 @@
 package zip
 
 import (
+	"bytes"
 	"hash/crc32"
 	"strings"
 
@@ -49,14 +50,56 @@ type writer struct {
 	style     Style
 	names     map[string]bool
 	off       int64
-	files     []*layout.File // members
-	directory []*layout.File
-	size      int64 // of directory
+	files     []*layout.File // up to the last member's data
+	between   stretch        // since then
+	directory stretch
 }
 
-func (w *writer) add(to *[]*layout.File, n *int64, f *layout.File) {
-	*to = append(*to, f)
-	*n += f.Size()
+// stretch is spans of text and checksums: as few of them as can be, for there are several for each member.
+type stretch struct {
+	spans []layout.Span
+	text  []byte // after them
+	size  int64
+}
+
+func (s *stretch) write(p ...byte) {
+	s.text = append(s.text, p...)
+	s.size += int64(len(p))
+}
+
+// sum is a checksum: text where it is known.
+func (s *stretch) sum(span layout.Span) {
+	if known, ok := span.(layout.Literal); ok {
+		s.write(known...)
+		return
+	}
+	s.spans = append(s.list(), span)
+	s.text = nil
+	s.size += span.Size()
+}
+
+func (s *stretch) list() []layout.Span {
+	if len(s.text) == 0 {
+		return s.spans
+	}
+	return append(s.spans, layout.Literal(bytes.Clone(s.text)))
+}
+
+// header writes a local header, and data what it is of.
+func (w *writer) header(p ...byte) {
+	w.between.write(p...)
+	w.off += int64(len(p))
+}
+
+func (w *writer) data(f *layout.File) error {
+	head, err := layout.New(w.between.list()...)
+	if err != nil {
+		return err
+	}
+	w.files = append(w.files, head, f)
+	w.between = stretch{}
+	w.off += f.Size()
+	return nil
 }
 
 // versions are the one needed to read a member, that of the maker and its system, and the date in MS-DOS's format.
@@ -86,10 +129,7 @@ func (w *writer) member(e *Entry) error {
 	w.names[e.Name] = true
 	start, size := w.off, e.Data.Size()
 	large, far := size >= escape32, start >= escape32
-	sum, err := crcOf(e.Data)
-	if err != nil {
-		return err
-	}
+	sum := crcOf(e.Data)
 
 	flags := uint16(streamed | inUTF8)
 	if w.style == NumPy && ascii(e.Name) {
@@ -113,18 +153,21 @@ func (w *writer) member(e *Entry) error {
 		extra = append(extra, strings.Repeat("Z", int((e.Align-end%e.Align)%e.Align))...)
 	}
 	needed, by, date := w.versions()
-	local := []byte(localSignature)
-	local = appendAll(local, needed, flags, uint16(Stored), uint16(0), date, uint32(0), given, given, uint16(len(e.Name)), uint16(len(extra)))
-	local = append(append(local, e.Name...), extra...)
-	w.add(&w.files, &w.off, layout.Bytes(local))
-	w.add(&w.files, &w.off, e.Data)
+	w.header([]byte(localSignature)...)
+	w.header(appendAll(nil, needed, flags, uint16(Stored), uint16(0), date, uint32(0), given, given, uint16(len(e.Name)), uint16(len(extra)))...)
+	w.header([]byte(e.Name)...)
+	w.header(extra...)
+	if err := w.data(e.Data); err != nil {
+		return err
+	}
 	if flags&streamed != 0 {
-		w.add(&w.files, &w.off, layout.Bytes([]byte(descriptorSignature)))
-		w.add(&w.files, &w.off, sum)
+		w.header([]byte(descriptorSignature)...)
+		w.between.sum(sum)
+		w.off += sum.Size()
 		if given == escape32 || w.style == Torch && (large || far) {
-			w.add(&w.files, &w.off, layout.Bytes(appendAll(nil, uint64(size), uint64(size))))
+			w.header(appendAll(nil, uint64(size), uint64(size))...)
 		} else {
-			w.add(&w.files, &w.off, layout.Bytes(appendAll(nil, uint32(size), uint32(size))))
+			w.header(appendAll(nil, uint32(size), uint32(size))...)
 		}
 	}
 
@@ -141,12 +184,13 @@ func (w *writer) member(e *Entry) error {
 	if w.style == NumPy {
 		attributes = ownersFile
 	}
-	entry := []byte(entrySignature)
-	entry = appendAll(entry, by, needed, flags, uint16(Stored), uint16(0), date)
-	w.add(&w.directory, &w.size, layout.Bytes(entry))
-	w.add(&w.directory, &w.size, sum)
-	entry = appendAll(nil, sizes, sizes, uint16(len(e.Name)), uint16(len(extra)), uint16(0), uint16(0), uint16(0), attributes, offset)
-	w.add(&w.directory, &w.size, layout.Bytes(append(append(entry, e.Name...), extra...)))
+	d := &w.directory
+	d.write([]byte(entrySignature)...)
+	d.write(appendAll(nil, by, needed, flags, uint16(Stored), uint16(0), date)...)
+	d.sum(sum)
+	d.write(appendAll(nil, sizes, sizes, uint16(len(e.Name)), uint16(len(extra)), uint16(0), uint16(0), uint16(0), attributes, offset)...)
+	d.write([]byte(e.Name)...)
+	d.write(extra...)
 	if w.off < 0 {
 		return fault.New(fault.Overflow, "the archive would be larger than fits 63 bits")
 	}
@@ -169,11 +213,11 @@ func zip64Of(large, far bool, size, packed, start int64) []byte {
 	return append(appendAll(nil, uint16(zip64Extra), uint16(len(field))), field...)
 }
 
-// crcOf is the CRC-32 of a file, as a Fold where its bytes are not known.
-func crcOf(f *layout.File) (*layout.File, error) {
+// crcOf is the CRC-32 of a file: a Fold where its bytes are not known.
+func crcOf(f *layout.File) layout.Span {
 	const known = 1 << 20
 	if !f.Literal() || f.Size() > known {
-		return layout.New(layout.Fold{Reducer: layout.CRC32, In: f})
+		return layout.Fold{Reducer: layout.CRC32, In: f}
 	}
 	var sum uint32
 	for _, s := range f.Spans() {
@@ -184,7 +228,7 @@ func crcOf(f *layout.File) (*layout.File, error) {
 			sum = crc32.Update(sum, crc32.IEEETable, make([]byte, s))
 		}
 	}
-	return layout.Bytes(le.AppendUint32(nil, sum)), nil
+	return layout.Literal(le.AppendUint32(nil, sum))
 }
 
 func ascii(s string) bool {
@@ -198,21 +242,26 @@ func ascii(s string) bool {
 
 // end is the whole archive.
 func (w *writer) end() (*layout.File, error) {
-	start, count := w.off, len(w.names)
-	far := start >= escape32 || w.size >= escape32 || count >= escape16
+	start, size, count := w.off, w.directory.size, len(w.names)
+	far := start >= escape32 || size >= escape32 || count >= escape16
 	var end []byte
 	if far || w.style == Torch {
 		const by, needed = 0x031e, 0x002d // made on Unix by 3.0, needs 4.5
 		end = append(end, end64Signature...)
 		end = appendAll(end, uint64(end64Size-12), uint16(by), uint16(needed), uint32(0), uint32(0),
-			uint64(count), uint64(count), uint64(w.size), uint64(start))
+			uint64(count), uint64(count), uint64(size), uint64(start))
 		end = append(end, locatorSignature...)
-		end = appendAll(end, uint32(0), uint64(start+w.size), uint32(1))
+		end = appendAll(end, uint32(0), uint64(start+size), uint32(1))
 	}
 	end = append(end, endSignature...)
 	end = appendAll(end, uint16(0), uint16(0), uint16(min(count, escape16)), uint16(min(count, escape16)),
-		uint32(min(w.size, escape32)), uint32(min(start, escape32)), uint16(0))
-	return layout.Concat(append(append(w.files, w.directory...), layout.Bytes(end))...)
+		uint32(min(size, escape32)), uint32(min(start, escape32)), uint16(0))
+	w.directory.write(end...)
+	rest, err := layout.New(append(w.between.list(), w.directory.list()...)...)
+	if err != nil {
+		return nil, err
+	}
+	return layout.Concat(append(w.files, rest)...)
 }
 
 // appendAll appends numbers, little-endian.
