@@ -2,6 +2,7 @@
 
 GO      ?= go
 PREFIX  ?= /usr/local
+SBINDIR ?= /sbin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
@@ -10,7 +11,7 @@ BINARY   = bin/isomerfs
 # One static binary that runs on any image.
 export CGO_ENABLED = 0
 
-.PHONY: help build test check demo bench fuzz integration install clean
+.PHONY: help build test check demo bench fuzz integration man install uninstall clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 14
@@ -37,8 +38,19 @@ fuzz: ## fuzz every parser for a while (FUZZTIME=30s)
 integration: build ## real mounts and real readers alone
 	./integration/test.sh integration
 
-install: build ## install to PREFIX (/usr/local)
+man: ## manual pages, completions and the sample configuration in bin/share
+	rm -rf bin/share
+	env -u GOOS -u GOARCH $(GO) run -ldflags '$(LDFLAGS)' ./cmd/isomerfs manual bin/share
+
+install: build man ## install to PREFIX (/usr/local), the helper of mount(8) to SBINDIR (/sbin), the unit to UNITDIR
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/isomerfs
+	mkdir -p $(DESTDIR)$(SBINDIR) $(DESTDIR)$(PREFIX)/share
+	ln -sf $(PREFIX)/bin/isomerfs $(DESTDIR)$(SBINDIR)/mount.isomerfs
+	cp -R bin/share/. $(DESTDIR)$(PREFIX)/share/
+
+uninstall: ## take away what install has installed
+	rm -f $(DESTDIR)$(PREFIX)/bin/isomerfs $(DESTDIR)$(SBINDIR)/mount.isomerfs
+	cd bin/share && find . -type f -exec rm -f '$(DESTDIR)$(PREFIX)/share/{}' ';'
 
 clean: ## remove what was built
 	rm -rf bin

@@ -41,7 +41,8 @@ var arrows = []struct {
 	{"tree", []string{"views", "codecs", "store", "model/drawing", "model", "layout", "fault"}, []string{"golang.org/x/sync"}, "what a path means is the same with and without a mount, so no FUSE and no cache here"},
 	{"cache", []string{"layout", "fault"}, []string{"golang.org/x/sys", "golang.org/x/sync"}, "the cache keeps bytes by their identity and knows nothing of models"},
 	{"fs", []string{"tree", "cache", "layout", "fault"}, []string{"github.com/hanwen/go-fuse/v2", "golang.org/x/sys", "github.com/moby/sys/mountinfo"}, "the only package that speaks FUSE; it shows what tree says"},
-	{"cmd/isomerfs", []string{"fs", "tree", "cache", "store", "views", "codecs", "layout", "fault", "model"}, []string{"*"}, "flags and words"},
+	{"cmd/isomerfs/roff", nil, nil, "a page of a manual is text"},
+	{"cmd/isomerfs", []string{"cmd/isomerfs/roff", "fs", "tree", "cache", "store", "views", "codecs", "layout", "fault", "model"}, []string{"*"}, "flags and words"},
 	{"integration", nil, []string{"*"}, "drives the built binary and nothing else"},
 }
 

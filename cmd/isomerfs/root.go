@@ -52,8 +52,9 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		mountCommand(), umountCommand(), statusCommand(), warmCommand(),
 		lsCommand(), showCommand(), whyCommand(), layoutCommand(), convertCommand(), verifyCommand(),
-		cacheCommand(), doctorCommand(), formatsCommand(), completionCommand(), versionCommand(),
+		cacheCommand(), doctorCommand(), formatsCommand(), completionCommand(), manualCommand(), versionCommand(),
 	)
+	completePaths(root)
 	help := helpCommand()
 	root.SetHelpCommand(help)
 	root.SetHelpCommandGroupID(groupHost)

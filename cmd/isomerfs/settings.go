@@ -48,6 +48,12 @@ type option struct {
 	set   func(*settings, string) error // why the value cannot be
 }
 
+// variable is its name in the environment.
+func (o option) variable() string { return "ISOMERFS_" + strings.ToUpper(o.name) }
+
+// flag is its name as a flag, without the dashes.
+func (o option) flag() string { return strings.ReplaceAll(o.name, "_", "-") }
+
 // options lists the settings in the order of the help text.
 var options = []option{
 	{"cache_dir", "DIR", "where converted files are kept (root: /var/cache/isomerfs; else the user's cache folder)", func(s *settings, v string) (err error) {
@@ -164,9 +170,8 @@ func readSettings(given []assignment) (*settings, error) {
 		all = append(all, some...)
 	}
 	for _, o := range options {
-		name := "ISOMERFS_" + strings.ToUpper(o.name)
-		if v := os.Getenv(name); v != "" {
-			all = append(all, assignment{o.name, v, name})
+		if v := os.Getenv(o.variable()); v != "" {
+			all = append(all, assignment{o.name, v, o.variable()})
 		}
 	}
 	for _, a := range append(all, given...) {
@@ -241,7 +246,9 @@ func settingsFlags(cmd *cobra.Command) *[]assignment {
 		if o.value == "" {
 			flag.NoOptDefVal = "true"
 		}
+		cmd.RegisterFlagCompletionFunc(flag.Name, o.complete)
 	}
+	cmd.RegisterFlagCompletionFunc("option", completeOptions)
 	return given
 }
 
@@ -301,7 +308,7 @@ type optionFlag struct {
 func (o *optionFlag) String() string { return "" }
 func (o *optionFlag) Type() string   { return o.value }
 func (o *optionFlag) Set(value string) error {
-	*o.given = append(*o.given, assignment{o.name, value, "--" + strings.ReplaceAll(o.name, "_", "-")})
+	*o.given = append(*o.given, assignment{o.name, value, "--" + o.flag()})
 	return nil
 }
 
