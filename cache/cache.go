@@ -511,6 +511,10 @@ func clean(d Disk) (freed int64, err error) {
 					continue
 				}
 			case partFile:
+			case pinFile:
+				if names[f.Name[:len(f.Name)-len(pinSuffix)]] {
+					continue
+				}
 			default:
 				continue // not ours
 			}

@@ -28,9 +28,10 @@ type ledger struct {
 }
 
 type account struct {
-	size  int64
-	used  time.Time
-	noted time.Time // the time of use that stands on the disk
+	size   int64
+	used   time.Time
+	noted  time.Time // the time of use that stands on the disk
+	pinned bool      // stays whatever room is needed
 }
 
 func (l *ledger) add(id layout.ID, size int64, used time.Time) {
@@ -69,6 +70,16 @@ func (l *ledger) forget(id layout.ID) {
 	defer l.mu.Unlock()
 	l.total -= l.sealed[id].size
 	delete(l.sealed, id)
+}
+
+// pin says that a file stays, or no longer.
+func (l *ledger) pin(id layout.ID, on bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if a, ok := l.sealed[id]; ok {
+		a.pinned = on
+		l.sealed[id] = a
+	}
 }
 
 // settled says that a part was sealed.
@@ -119,16 +130,20 @@ func (l *ledger) claims() (sealed, parts, unwritten int64) {
 func (c *Cache) scan() error {
 	found := map[layout.ID]account{}
 	err := eachFolder(c.disk, func(dir string, files []Info) error {
-		records := map[string]time.Time{}
+		records, pins := map[string]time.Time{}, map[layout.ID]bool{}
 		for _, f := range files {
-			if kind, _ := classify(f.Name); kind == recordFile && !f.Dir {
+			switch kind, id := classify(f.Name); {
+			case f.Dir:
+			case kind == recordFile:
 				records[strings.TrimSuffix(f.Name, metaSuffix)] = f.Used
+			case kind == pinFile:
+				pins[id] = true
 			}
 		}
 		for _, f := range files {
 			if kind, id := classify(f.Name); kind == sealedFile && !f.Dir {
 				used := records[f.Name]
-				found[id] = account{size: f.Size, used: used, noted: used}
+				found[id] = account{size: f.Size, used: used, noted: used, pinned: pins[id]}
 			}
 		}
 		return nil
@@ -244,7 +259,7 @@ func (c *Cache) evict(size int64) (short int64, err error) {
 	c.mu.Lock()
 	c.ledger.mu.Lock()
 	for id, a := range c.ledger.sealed {
-		if e := c.entries[id]; e == nil || e.refs == 0 {
+		if e := c.entries[id]; !a.pinned && (e == nil || e.refs == 0) {
 			list = append(list, candidate{id, a})
 			most += a.size
 		}
@@ -335,6 +350,7 @@ const (
 	sealedFile
 	recordFile
 	partFile
+	pinFile
 )
 
 // classify tells what a name is, and of which ID.
@@ -351,6 +367,8 @@ func classify(name string) (kind int, id layout.ID) {
 		return sealedFile, id
 	case ext == metaSuffix:
 		return recordFile, id
+	case ext == pinSuffix:
+		return pinFile, id
 	case strings.HasSuffix(ext, partSuffix):
 		return partFile, id
 	}

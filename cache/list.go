@@ -23,6 +23,7 @@ type Item struct {
 	Digest string // SHA-256 in hexadecimal, "" while it is not known
 	Sealed time.Time
 	Used   time.Time // about when it was last opened
+	Pinned bool      // stays whatever room is needed
 }
 
 // List is the sealed files of a cache directory, by path; none for a directory that does not exist.
@@ -55,7 +56,7 @@ func sealedItems(d Disk) ([]Item, error) {
 			if kind != sealedFile || f.Dir {
 				continue
 			}
-			item := Item{Name: f.Name, Size: f.Size, ID: id, Used: f.Used}
+			item := Item{Name: f.Name, Size: f.Size, ID: id, Used: f.Used, Pinned: pinned(d, id)}
 			if rec, err := loadRecord(d, id, false); err == nil {
 				item.Path, item.Digest, item.Sealed = rec.path, rec.sha256(), rec.made
 				if info, err := d.Stat(metaName(id)); err == nil {

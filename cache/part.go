@@ -374,7 +374,8 @@ func loadRecord(d Disk, id layout.ID, sums bool) (*record, error) {
 	return rec, nil
 }
 
-// removeSealed unlinks a sealed file and its record. false: somebody has it open, unless that does not matter.
+// removeSealed unlinks a sealed file, its record and its pin. false: somebody has it open or it is pinned, unless that
+// does not matter.
 func removeSealed(d Disk, id layout.ID, used bool) (bool, error) {
 	f, err := d.Open(objectName(id))
 	if err != nil {
@@ -385,6 +386,9 @@ func removeSealed(d Disk, id layout.ID, used bool) (bool, error) {
 	}
 	defer f.Close()
 	if !used {
+		if pinned(d, id) {
+			return false, nil
+		}
 		if ok, err := f.Lock(Exclusive); err != nil || !ok {
 			return false, err
 		}
@@ -392,6 +396,11 @@ func removeSealed(d Disk, id layout.ID, used bool) (bool, error) {
 	// The file goes first: without it the record means nothing, and a record that is left over is replaced.
 	if err := ignoreAbsent(d.Remove(objectName(id))); err != nil {
 		return false, err
+	}
+	if used {
+		if err := ignoreAbsent(d.Remove(pinName(id))); err != nil {
+			return false, err
+		}
 	}
 	return true, ignoreAbsent(d.Remove(metaName(id)))
 }

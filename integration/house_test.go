@@ -38,7 +38,7 @@ var arrows = []struct {
 	{"views/*", []string{"codecs/*", "codecs/quant", "model/graph", "model", "layout", "fault"}, nil, "a view is taste on top of codecs; views do not know each other"},
 	{"views", []string{"views/*", "codecs", "codecs/*", "codecs/quant", "model", "layout", "fault"}, nil, "the table of views lists its rows and knows nothing above them"},
 	{"store", []string{"layout", "fault"}, []string{"github.com/fsnotify/fsnotify", "golang.org/x/sys", "github.com/Masterminds/semver"}, "a store knows files and versions, not what is in them"},
-	{"tree", []string{"views", "codecs", "store", "model/drawing", "model", "layout", "fault"}, []string{"golang.org/x/sync"}, "what a path means is the same with and without a mount, so no FUSE and no cache here"},
+	{"tree", []string{"views", "codecs", "codecs/quant", "store", "model/drawing", "model", "layout", "fault"}, []string{"golang.org/x/sync"}, "what a path means is the same with and without a mount, so no FUSE and no cache here"},
 	{"cache", []string{"layout", "fault"}, []string{"golang.org/x/sys", "golang.org/x/sync"}, "the cache keeps bytes by their identity and knows nothing of models"},
 	{"fs", []string{"tree", "cache", "layout", "fault"}, []string{"github.com/hanwen/go-fuse/v2", "golang.org/x/sys", "github.com/moby/sys/mountinfo"}, "the only package that speaks FUSE; it shows what tree says"},
 	{"cmd/isomerfs/roff", nil, nil, "a page of a manual is text"},

@@ -28,6 +28,7 @@ type TensorInfo struct {
 	DType  string // as it is stored
 	Shape  []int64
 	NBytes int64
+	Tensor model.Tensor // as it is read: its type, and its bytes when somebody asks for them
 }
 
 // Port is an input or output of a graph. A dimension is an int64, the string that names it, or nil where nobody knows.
@@ -209,7 +210,7 @@ func (s *Shown) metadata(facts map[string]string) {
 // tensor adds a tensor as its model stores it.
 func (s *Shown) tensor(name string, m *model.Model, t *model.Tensor) {
 	dtype, size := storedType(m, t)
-	s.Tensors = append(s.Tensors, TensorInfo{name, t.Name, dtype, slices.Concat([]int64{}, t.Shape), size})
+	s.Tensors = append(s.Tensors, TensorInfo{name, t.Name, dtype, slices.Concat([]int64{}, t.Shape), size, *t})
 }
 
 // show adds what is in files of a view: what each tensor's file is, or what the view's own header says. A view in a

@@ -15,6 +15,8 @@ type kept struct {
 	Name string `json:"name"` // what `cache rm` takes
 	Path string `json:"path"` // of the view, below the root of the mount that made it
 	Size int64  `json:"size"`
+
+	Pinned bool `json:"pinned"` // see `isomerfs path`
 }
 
 func cacheCommand() *cobra.Command {
@@ -71,7 +73,7 @@ func cacheLs(where func() (string, error)) *cobra.Command {
 			cells:  func(k kept) []string { return []string{k.Name, size(k.Size), k.Path} },
 		}
 		for _, i := range items {
-			if err := rows.add(kept{i.Name, i.Path, i.Size}); err != nil {
+			if err := rows.add(kept{i.Name, i.Path, i.Size, i.Pinned}); err != nil {
 				return err
 			}
 		}
@@ -136,7 +138,7 @@ func verifyCache(ctx context.Context, dir string, f *format) error {
 	}
 	bad := 0
 	err := cache.Verify(ctx, dir, func(i cache.Item, err error) {
-		row := checked{kept: kept{i.Name, i.Path, i.Size}, OK: err == nil}
+		row := checked{kept: kept{i.Name, i.Path, i.Size, i.Pinned}, OK: err == nil}
 		if err != nil {
 			bad++
 			row.Detail = given(fault.Reason(err))

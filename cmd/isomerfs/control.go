@@ -26,6 +26,7 @@ import (
 //	status  how the daemon is: one serving
 //	ls      the files at and below PATH: a listed each
 //	why     why PATH is absent or failed: one reasoned
+//	path    pin PATH, and say where its bytes lie: one realFile; unpin lets it go
 //	warm    make PATH and all below it complete: a filling now and then, until it is
 //
 // Who may ask: the daemon's user and root everything; others what they could see in the mount themselves, if
@@ -123,6 +124,15 @@ func (s *server) questions() http.Handler {
 		}
 		return item(answer)
 	}))
+	for question, unpin := range map[string]bool{"path": false, "unpin": true} {
+		mux.HandleFunc("GET /"+question, s.question(false, func(ctx context.Context, path string, item func(any) error) error {
+			file, err := s.realFile(ctx, path, unpin)
+			if err != nil {
+				return err
+			}
+			return item(file)
+		}))
+	}
 	mux.HandleFunc("GET /warm", s.question(false, s.warm))
 	return mux
 }

@@ -50,8 +50,8 @@ func newRoot() *cobra.Command {
 		&cobra.Group{ID: groupHost, Title: "This program and this host:"},
 	)
 	root.AddCommand(
-		mountCommand(), umountCommand(), statusCommand(), warmCommand(),
-		lsCommand(), showCommand(), whyCommand(), layoutCommand(), convertCommand(), verifyCommand(),
+		mountCommand(), umountCommand(), statusCommand(), warmCommand(), pathCommand(), runCommand(),
+		lsCommand(), showCommand(), diffCommand(), aliasCommand(), whyCommand(), layoutCommand(), convertCommand(), verifyCommand(),
 		cacheCommand(), doctorCommand(), formatsCommand(), completionCommand(), manualCommand(), versionCommand(),
 	)
 	completePaths(root)
