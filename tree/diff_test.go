@@ -29,7 +29,7 @@ func TestDiff(t *testing.T) {
 			Difference{Step: StepMinor, Changed: []Changed{{"a", "F32", "F32", 2, 1, 1, 0.5}}}},
 		"type alone": {Shown{Tensors: []TensorInfo{f32("a", 0, 0, 128, 63)}}, Shown{Tensors: []TensorInfo{one("a", model.BF16, []int64{1}, 128, 63)}},
 			Difference{Step: StepMinor, Changed: []Changed{{"a", "F32", "BF16", 1, 0, 0, 0}}}},
-		"minus nothing is nothing": {Shown{Tensors: []TensorInfo{f32("a", 0, 0, 0, 128)}}, Shown{Tensors: []TensorInfo{f32("a", 0, 0, 0, 0)}}, Difference{Step: StepNone, Same: 1}},
+		"minus nothing is nothing":   {Shown{Tensors: []TensorInfo{f32("a", 0, 0, 0, 128)}}, Shown{Tensors: []TensorInfo{f32("a", 0, 0, 0, 0)}}, Difference{Step: StepNone, Same: 1}},
 		"not a number on both sides": {Shown{Tensors: []TensorInfo{f32("a", 0, 0, 192, 127)}}, Shown{Tensors: []TensorInfo{f32("a", 1, 0, 192, 127)}}, Difference{Step: StepNone, Same: 1}},
 		"infinite": {Shown{Tensors: []TensorInfo{f32("a", 0, 0, 128, 127, 0, 0, 0, 0)}}, Shown{Tensors: []TensorInfo{f32("a", 0, 0, 0, 0, 0, 0, 0, 0)}},
 			Difference{Step: StepMinor, Changed: []Changed{{"a", "F32", "F32", 2, 1, math.Inf(1), 0}}}},
