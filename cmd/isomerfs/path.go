@@ -31,7 +31,7 @@ the file that holds its bytes: for loaders that read with direct I/O, and for ho
 Of a view that is a stored file, that is its path. The file must not be written.
 
 A pinned file stays however full the cache is, until --unpin, or isomerfs cache rm.`,
-		Example: `  vllm serve --load-format safetensors "$(isomerfs path /mnt/models/llama/latest/safetensors/bf16/model.safetensors)"
+		Example: `  isomerfs path /mnt/models/llama/latest/gguf/Q4_K_M/model.gguf
   isomerfs path --unpin /mnt/models/llama/latest/safetensors/bf16/model.safetensors`,
 		Args: arguments(-1, "VIEW"),
 	}
