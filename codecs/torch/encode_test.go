@@ -287,6 +287,23 @@ func TestFull(t *testing.T) {
 	}
 }
 
+// TestFullBytes: bytes can be no key of a map of Go's, and a pickle has them wherever it likes.
+func TestFullBytes(t *testing.T) {
+	m, _ := readFile(t, "training.pt")
+	root := Of(m).Root.(*pickle.Dict)
+	blob := &pickle.Object{Class: &pickle.Global{Module: "builtins", Name: "bytearray"}, Args: &pickle.Tuple{Items: []pickle.Value{pickle.Bytes("xyz")}}}
+	root.Entries = append(root.Entries, pickle.Entry{Key: "blob", Value: blob}, pickle.Entry{Key: pickle.Bytes("key"), Value: pickle.Bytes("value")})
+	c, _, _ := fullOf(t, m, model.F32)
+	v, _ := pickle.Get(c.Root, "blob")
+	o, ok := v.(*pickle.Object)
+	if !ok || len(o.Args.Items) != 1 {
+		t.Fatalf("a bytearray is %v", v)
+	}
+	if b, ok := o.Args.Items[0].(pickle.Bytes); !ok || string(b) != "xyz" {
+		t.Errorf("a bytearray holds %v", o.Args.Items[0])
+	}
+}
+
 // alike compares values: tensors by their elements, cast to a type where they are floats and it is one.
 func alike(t *testing.T, path string, a *Checkpoint, v pickle.Value, b *Checkpoint, w pickle.Value, to model.DType) {
 	t.Helper()

@@ -295,6 +295,9 @@ func (f *full) casts(o *pickle.Object, t *Tensor, cast bool) bool {
 // whole reports whether torch.load makes a value as it stands, from the globals to the storages that it is made of:
 // what items, entries or a state add to an object may still lack something.
 func (f *full) whole(v pickle.Value) bool {
+	if b, ok := v.(pickle.Bytes); ok { // which can be no key, and of which torch.load has no empty ones: see value
+		return len(b) > 0
+	}
 	if known, ok := f.wholes[v]; ok {
 		return known
 	}

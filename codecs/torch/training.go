@@ -64,7 +64,7 @@ func (o *Optimizer) State(param pickle.Value) []pickle.Entry {
 func KeyName(v pickle.Value) string { return keyName(v) }
 
 // Skip reports whether a value below Rest is part of the weights or an optimizer.
-func (t *Training) Skip(v pickle.Value) bool { return t.skip[v] }
+func (t *Training) Skip(v pickle.Value) bool { return holder(v) && t.skip[v] }
 
 const (
 	trainingDepth  = 8 // of the keys that lead to an optimizer
