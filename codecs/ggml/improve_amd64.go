@@ -28,14 +28,22 @@ func (k *kernels) improve(t quant.Tier) {
 		k.widen[typ] = func(dst []float32, src []byte) { run(&bytesOf(dst)[0], &src[:len(dst)/32*size][0], len(dst)/32) }
 	}
 	k.widen[IQ4_NL], k.widen[IQ4_XS], k.widen[MXFP4] = widenIQ4_NLVector, widenIQ4_XSVector, widenMXFP4Vector
+	widenK := map[Type]func(dst *float32, block *byte, d, m *float32){
+		Q2_K: widenQ2_KAVX2, Q3_K: widenQ3_KAVX2, Q4_K: widenQ4_KAVX2, Q5_K: widenQ5_KAVX2, Q6_K: widenQ6_KAVX2,
+	}
 	v := &lanesAVX2
 	if t >= quant.AVX512 {
 		v = &lanesAVX512
 	}
+	k.plain[IQ4_NL] = func(dst []byte, x []float32) { v.quantizeIQ4_NL(dst, x, nil) }
+	k.weighted[IQ4_NL] = v.quantizeIQ4_NL
+	k.plain[IQ4_XS] = func(dst []byte, x []float32) { v.quantizeIQ4_XS(dst, x, nil) }
+	k.weighted[IQ4_XS] = v.quantizeIQ4_XS
 	for _, q := range kquants {
 		k.plain[q.typ] = func(dst []byte, x []float32) { v.quantize(q, dst, x) }
 		k.weighted[q.typ] = func(dst []byte, x, w []float32) { v.quantizeWeighted(q, dst, x, w) }
-		k.widen[q.typ] = func(dst []float32, src []byte) { widenVector(q, dst, src) }
+		run := widenK[q.typ]
+		k.widen[q.typ] = func(dst []float32, src []byte) { widenVector(q, dst, src, run) }
 	}
 }
 
@@ -66,14 +74,13 @@ func widenMXFP4Vector(dst []float32, src []byte) {
 }
 
 // widenVector is kquant.widen.
-func widenVector(k *kquant, dst []float32, src []byte) {
+func widenVector(k *kquant, dst []float32, src []byte, run func(dst *float32, block *byte, d, m *float32)) {
 	var d, m [16]float32
-	var level [super]uint8
 	size := int(k.typ.Block().Bytes)
 	for ; len(dst) > 0; dst, src = dst[super:], src[size:] {
-		k.meaning(&d, &m, src[:size])
-		k.unpack(&level, src[:size])
-		unlevelAVX2(&dst[:super][0], &level[0], &d[0], &m[0])
+		block := src[:size]
+		k.meaning(&d, &m, block)
+		run(&dst[:super][0], &block[0], &d[0], &m[0])
 	}
 }
 
@@ -94,15 +101,16 @@ type laneKernels struct {
 	searchAffine, searchLinear                              affineKernel
 	searchScale                                             func(l *float32, n int, steps float32, numerators *float32, tries int)
 	descend                                                 func(a, b *float32, n int)
-	width                                                   int // groups of a searchScale
+	searchIQ4                                               func(l *float32, n int, numerators *float32, tries int)
+	width                                                   int // groups of a searchScale and a searchIQ4
 }
 
 var (
 	lanesAVX2 = laneKernels{
-		weighMeanAVX2, weighMagnitudeAVX2, weighSquareAVX2, weighImportanceAVX2, searchAffineAVX2, searchLinearAVX2, searchScaleAVX2, descendAVX2, 8,
+		weighMeanAVX2, weighMagnitudeAVX2, weighSquareAVX2, weighImportanceAVX2, searchAffineAVX2, searchLinearAVX2, searchScaleAVX2, descendAVX2, searchIQ4AVX2, 8,
 	}
 	lanesAVX512 = laneKernels{
-		weighMeanAVX512, weighMagnitudeAVX512, weighSquareAVX512, weighImportanceAVX512, searchAffineAVX512, searchLinearAVX512, searchScaleAVX512, descendAVX512, 16,
+		weighMeanAVX512, weighMagnitudeAVX512, weighSquareAVX512, weighImportanceAVX512, searchAffineAVX512, searchLinearAVX512, searchScaleAVX512, descendAVX512, searchIQ4AVX512, 16,
 	}
 )
 
@@ -175,6 +183,7 @@ var (
 	numeratorsWeighted3  = weightedGrid.numerators(3)
 	numeratorsWeighted15 = weightedGrid.numerators(15)
 	numeratorsWeighted31 = weightedGrid.numerators(31)
+	numeratorsIQ4        = numeratorsOfIQ4()
 	numerators4          = numeratorsOf(4)
 	numerators32         = numeratorsOf(32)
 )
@@ -232,12 +241,17 @@ func (v *laneKernels) each(k *kquant, dst []byte, x, w []float32, search func(ty
 	}
 }
 
-// lay lays groups side by side. Where there are fewer than thirty-two, other lanes repeat some, which no one looks at.
+// lay lays groups side by side. Where there are fewer than thirty-two, other lanes have the first, and no one looks.
 func lay(l *[2]lanes, x []float32, group int, field func(l *lanes) *[32][16]float32) {
 	for k := range l {
-		sixteen := x[min(k*16*group, len(x)-super):]
+		sixteen := x[min(k*16*group, len(x)):]
 		if len(sixteen) < 16*group {
-			sixteen = append(append([]float32(nil), sixteen...), sixteen...)
+			full := make([]float32, 0, 16*group)
+			full = append(full, sixteen...)
+			for len(full) < 16*group {
+				full = append(full, x[:group]...)
+			}
+			sixteen = full
 		}
 		layAVX2(&field(&l[k])[0][0], &sixteen[:16*group][0], group)
 	}
@@ -268,4 +282,72 @@ func (k *kquant) finish(block []byte, x, w []float32, g *groups, l *lanes, lane 
 		relevelAVX2(&g.level[0], &x[0], &g.d[0], &g.m[0], uint32(0x400000+k.lo), uint32(k.hi-k.lo))
 	}
 	k.pack(block, &g.level)
+}
+
+// searchIQ4All searches up to thirty-two groups of 32 elements, by importance where there is one, with a sigma for each
+// group.
+func (v *laneKernels) searchIQ4All(l *[2]lanes, x, w []float32, sigma func(group int) float32) {
+	lay(l, x, 32, func(l *lanes) *[32][16]float32 { return &l.x })
+	if w == nil {
+		eachLanes(l, 32, v.weighSquare)
+	} else {
+		lay(l, w, 32, func(l *lanes) *[32][16]float32 { return &l.w })
+		for j := range len(x) / 32 {
+			l[j/16].sigma[j%16] = sigma(j)
+		}
+		eachLanes(l, 32, v.weighImportance)
+	}
+	for k := range l {
+		for at := 0; at < 16; at += v.width {
+			v.searchIQ4(&l[k].x[0][at], 32, &numeratorsIQ4[0], len(numeratorsIQ4))
+		}
+	}
+}
+
+// packIQ4Vector is packIQ4.
+func packIQ4Vector(dst []byte, x []float32, inverse float32) {
+	if inverse-inverse != 0 { // what it makes of zeros is no number
+		packIQ4(dst, x, inverse)
+		return
+	}
+	packIQ4AVX2(&dst[:16][0], &x[:32][0], inverse)
+}
+
+func (v *laneKernels) quantizeIQ4_NL(dst []byte, x, w []float32) {
+	l := lanesPool.Get().(*[2]lanes)
+	defer lanesPool.Put(l)
+	for len(x) > 0 {
+		n := min(32, len(x)/32)
+		v.searchIQ4All(l, x[:32*n], w, func(j int) float32 { return sigmaIQ4(x[32*j : 32*j+32]) })
+		for j := range n {
+			storeIQ4_NL(dst[18*j:18*j+18], x[32*j:32*j+32], l[j/16].scale[j%16], packIQ4Vector)
+		}
+		x, dst = x[32*n:], dst[18*n:]
+		if w != nil {
+			w = w[32*n:]
+		}
+	}
+}
+
+func (v *laneKernels) quantizeIQ4_XS(dst []byte, x, w []float32) {
+	l := lanesPool.Get().(*[2]lanes)
+	defer lanesPool.Put(l)
+	for len(x) > 0 {
+		n := min(4, len(x)/super)
+		var sigma [4]float32
+		if w != nil {
+			for b := range n {
+				sigma[b] = sigmaIQ4(x[super*b : super*(b+1)])
+			}
+		}
+		v.searchIQ4All(l, x[:super*n], w, func(j int) float32 { return sigma[j/8] })
+		for b := range n {
+			scale := (*[8]float32)(l[b/2].scale[b%2*8:])
+			storeIQ4_XS(dst[136*b:136*(b+1)], x[super*b:super*(b+1)], scale, packIQ4Vector)
+		}
+		x, dst = x[super*n:], dst[136*n:]
+		if w != nil {
+			w = w[super*n:]
+		}
+	}
 }

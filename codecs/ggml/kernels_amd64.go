@@ -52,6 +52,11 @@ func searchScaleAVX2(l *float32, n int, steps float32, numerators *float32, trie
 //go:noescape
 func descendAVX2(a *float32, b *float32, n int)
 
+// searchIQ4AVX2 is searchIQ4 for as many groups in lanes as a register has, with the numerators of the inverse scales after the first.
+//
+//go:noescape
+func searchIQ4AVX2(l *float32, n int, numerators *float32, tries int)
+
 // weighMeanAVX512 gives each element the root of the mean of its group's squares, plus its own magnitude.
 //
 //go:noescape
@@ -92,15 +97,45 @@ func searchScaleAVX512(l *float32, n int, steps float32, numerators *float32, tr
 //go:noescape
 func descendAVX512(a *float32, b *float32, n int)
 
+// searchIQ4AVX512 is searchIQ4 for as many groups in lanes as a register has, with the numerators of the inverse scales after the first.
+//
+//go:noescape
+func searchIQ4AVX512(l *float32, n int, numerators *float32, tries int)
+
 // relevelAVX2 is relevel for a super-block, with a scale, not 0, and an offset for every 16 elements; bias is 2^22 plus the lowest level and top what is between it and the highest.
 //
 //go:noescape
 func relevelAVX2(level *byte, x *float32, d *float32, m *float32, bias uint32, top uint32)
 
-// unlevelAVX2 makes elements of the levels of a super-block: a level times d, minus m, of which there is one for every 16 elements.
+// widenQ2_KAVX2 is widen for a super-block of Q2_K, with a scale and an offset for every 16 elements.
 //
 //go:noescape
-func unlevelAVX2(dst *float32, level *byte, d *float32, m *float32)
+func widenQ2_KAVX2(dst *float32, block *byte, d *float32, m *float32)
+
+// widenQ3_KAVX2 is widen for a super-block of Q3_K, with a scale and an offset for every 16 elements.
+//
+//go:noescape
+func widenQ3_KAVX2(dst *float32, block *byte, d *float32, m *float32)
+
+// widenQ4_KAVX2 is widen for a super-block of Q4_K, with a scale and an offset for every 16 elements.
+//
+//go:noescape
+func widenQ4_KAVX2(dst *float32, block *byte, d *float32, m *float32)
+
+// widenQ5_KAVX2 is widen for a super-block of Q5_K, with a scale and an offset for every 16 elements.
+//
+//go:noescape
+func widenQ5_KAVX2(dst *float32, block *byte, d *float32, m *float32)
+
+// widenQ6_KAVX2 is widen for a super-block of Q6_K, with a scale and an offset for every 16 elements.
+//
+//go:noescape
+func widenQ6_KAVX2(dst *float32, block *byte, d *float32, m *float32)
+
+// packIQ4AVX2 stores the levels nearest to 32 elements times inverse, in 4 bits each.
+//
+//go:noescape
+func packIQ4AVX2(dst *byte, x *float32, inverse float32)
 
 // quantizeQ8_0AVX2 is quantizeQ8_0 for n blocks, of which there is at least one.
 //

@@ -112,11 +112,14 @@ func unpackQ5K(level *[super]uint8, block []byte) {
 }
 
 func packQ6K(block []byte, level *[super]uint8) {
-	pack4(block[:128], level, 64)
-	for i := 0; i < super; i += 8 {
-		putEight(level, i, eight(level, i)>>4&low4)
+	for i := 0; i < 64; i += 8 {
+		at := i/32*128 + i%32
+		a, b, c, d := eight(level, at), eight(level, at+32), eight(level, at+64), eight(level, at+96)
+		low := block[i/32*64+i%32:]
+		le.PutUint64(low[:8], a&low4|c&low4<<4)
+		le.PutUint64(low[32:40], b&low4|d&low4<<4)
+		le.PutUint64(block[128+i:136+i], a>>4&low2|b>>4&low2<<2|c>>4&low2<<4|d>>4&low2<<6)
 	}
-	pack2(block[128:192], level)
 }
 
 func unpackQ6K(level *[super]uint8, block []byte) {

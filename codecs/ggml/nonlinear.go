@@ -37,6 +37,16 @@ func nearestIQ4(v float32) uint8 {
 	return uint8(hi)
 }
 
+// numeratorsOfIQ4 are those of the inverse scales that searchIQ4 tries after the first, the denominator of which is the
+// element of largest magnitude.
+func numeratorsOfIQ4() []float32 {
+	var list []float32
+	for try := -7; try <= 7; try++ {
+		list = append(list, float32(try)+float32(valuesIQ4[0]))
+	}
+	return list
+}
+
 // searchIQ4 finds a scale d such that d·v[level] is near x, by least squares of weight w. It tries the scales that put
 // the element of largest magnitude at the lowest level, and at up to 7 below and above it. The scale of
 // zeros is 0.
@@ -61,8 +71,8 @@ func searchIQ4(x, w []float32) float32 {
 		scale = sumQX / sumQ2
 	}
 	best := float32(scale * sumQX)
-	for try := -7; try <= 7; try++ {
-		sumQX, sumQ2 = fit((float32(try) + lowest) / value)
+	for _, numerator := range numeratorsOfIQ4() {
+		sumQX, sumQ2 = fit(numerator / value)
 		if sumQ2 > 0 && float32(sumQX*sumQX) > float32(best*sumQ2) {
 			scale = sumQX / sumQ2
 			best = float32(scale * sumQX)
@@ -95,7 +105,7 @@ func quantizeIQ4_NL(dst []byte, x []float32) {
 	var weight [32]float32
 	for ; len(x) > 0; dst, x = dst[18:], x[32:] {
 		squares(weight[:], x)
-		packIQ4_NL(dst, x, weight[:])
+		storeIQ4_NL(dst, x, searchIQ4(x[:32], weight[:]), packIQ4)
 	}
 }
 
@@ -103,67 +113,62 @@ func quantizeWeightedIQ4_NL(dst []byte, x, w []float32) {
 	var weight [32]float32
 	for ; len(x) > 0; dst, x, w = dst[18:], x[32:], w[32:] {
 		weigh(weight[:], x, w, sigmaIQ4(x[:32]))
-		packIQ4_NL(dst, x, weight[:])
+		storeIQ4_NL(dst, x, searchIQ4(x[:32], weight[:]), packIQ4)
 	}
 }
 
-func packIQ4_NL(dst []byte, x, weight []float32) {
-	var q [32]uint8
-	scale := searchIQ4(x[:32], weight)
-	le.PutUint16(dst, half(scale))
-	inverse := inverseOf(scale)
-	for i, v := range x[:32] {
-		q[i] = nearestIQ4(float32(inverse * v))
-	}
-	for j := range 16 {
-		dst[2+j] = q[j] | q[j+16]<<4
+// storeIQ4_NL stores a block with the scale that was found.
+func storeIQ4_NL(block []byte, x []float32, scale float32, pack func(dst []byte, x []float32, inverse float32)) {
+	le.PutUint16(block, half(scale))
+	pack(block[2:18], x, inverseOf(scale))
+}
+
+// packIQ4 stores the levels nearest to 32 elements times inverse.
+func packIQ4(dst []byte, x []float32, inverse float32) {
+	for i := range 16 {
+		dst[i] = nearestIQ4(float32(inverse*x[i])) | nearestIQ4(float32(inverse*x[i+16]))<<4
 	}
 }
 
 func quantizeIQ4_XS(dst []byte, x []float32) {
+	var weight [super]float32
 	for ; len(x) > 0; dst, x = dst[136:], x[super:] {
-		var weight [super]float32
 		squares(weight[:], x)
-		packIQ4_XS(dst, x, weight[:])
+		quantizeSuperIQ4_XS(dst, x, &weight)
 	}
 }
 
 func quantizeWeightedIQ4_XS(dst []byte, x, w []float32) {
+	var weight [super]float32
 	for ; len(x) > 0; dst, x, w = dst[136:], x[super:], w[super:] {
-		var weight [super]float32
 		weigh(weight[:], x, w, sigmaIQ4(x[:super]))
-		packIQ4_XS(dst, x, weight[:])
+		quantizeSuperIQ4_XS(dst, x, &weight)
 	}
 }
 
-// packIQ4_XS stores a super-block, the scale of the greatest magnitude at -32: d, the upper two bits of the scales in a
-// word, their lower four, and the elements.
-func packIQ4_XS(dst []byte, x, weight []float32) {
-	var q [super]uint8
+func quantizeSuperIQ4_XS(block []byte, x []float32, weight *[super]float32) {
 	var scale [8]float32
 	for j := range scale {
 		scale[j] = searchIQ4(x[32*j:32*j+32], weight[32*j:32*j+32])
 	}
+	storeIQ4_XS(block, x, &scale, packIQ4)
+}
+
+// storeIQ4_XS stores a super-block, the scale of the greatest magnitude at -32: d, the upper two bits of the scales in a
+// word, their lower four, and the elements.
+func storeIQ4_XS(block []byte, x []float32, scale *[8]float32, pack func(dst []byte, x []float32, inverse float32)) {
 	value, _ := largest(scale[:])
 	d := -value / 32
-	inverse := putScale(dst, d)
+	inverse := putScale(block, d)
 	var high uint16
-	clear(dst[4:8])
+	clear(block[4:8])
 	for j, s := range scale {
 		l := clamp(nearest(float32(inverse*s)), -32, 31)
-		to := inverseOf(float32(d * float32(l)))
-		for i := 32 * j; i < 32*j+32; i++ {
-			q[i] = nearestIQ4(float32(to * x[i]))
-		}
-		dst[4+j/2] |= uint8(l+32) & 15 << (j % 2 * 4)
+		pack(block[8+16*j:24+16*j], x[32*j:32*j+32], inverseOf(float32(d*float32(l))))
+		block[4+j/2] |= uint8(l+32) & 15 << (j % 2 * 4)
 		high |= uint16(l+32) >> 4 << (2 * j)
 	}
-	le.PutUint16(dst[2:], high)
-	for j := range 8 {
-		for i := range 16 {
-			dst[8+16*j+i] = q[32*j+i] | q[32*j+16+i]<<4
-		}
-	}
+	le.PutUint16(block[2:], high)
 }
 
 // halfE8M0 is 2^(e-128): half of what the exponent means, since valuesF4 are doubled.

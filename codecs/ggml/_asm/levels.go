@@ -108,7 +108,7 @@ func pack(v [4]VecVirtual, signed bool, order VecVirtual) VecVirtual {
 	return a
 }
 
-// relevel writes the two kernels between the levels of a super-block and its elements.
+// relevel writes the kernel that takes the levels of a super-block.
 func relevel() {
 	function("relevelAVX2", "func(level *byte, x, d, m *float32, bias, top uint32)",
 		"is relevel for a super-block, with a scale, not 0, and an offset for every 16 elements; bias is 2^22 plus the lowest level and top what is between it and the highest.")
@@ -143,28 +143,88 @@ func relevel() {
 	})
 	VZEROUPPER()
 	RET()
+}
 
-	function("unlevelAVX2", "func(dst *float32, level *byte, d, m *float32)",
-		"makes elements of the levels of a super-block: a level times d, minus m, of which there is one for every 16 elements.")
-	dst, level, d, m := argument("dst"), argument("level"), argument("d"), argument("m")
-	end = GP64()
-	LEAQ(Mem{Base: dst, Disp: 1024}, end)
-	each("elements", dst, end, 64, func() {
-		scale, offset := YMM(), YMM()
-		VBROADCASTSS(Mem{Base: d}, scale)
-		VBROADCASTSS(Mem{Base: m}, offset)
-		for k := range 2 {
-			v := YMM()
-			VPMOVSXBD(Mem{Base: level, Disp: 8 * k}, v)
-			VCVTDQ2PS(v, v)
-			VMULPS(scale, v, v)
-			VSUBPS(offset, v, v)
-			VMOVUPS(v, Mem{Base: dst, Disp: 32 * k})
+// unpacking is where a K-quant has the levels of 32 neighbours: the lowest bits of each of 32 bytes, after a shift, and
+// perhaps more bits of others.
+type unpacking struct {
+	name       string
+	at, shift  func(i int) int
+	mask       uint32
+	highAt     func(i int) int
+	highShift  func(i int) int
+	highMask   uint32
+	up, bottom int // the place of the higher bits, and the level that is 0
+}
+
+// unpack writes the dequantizers of super-blocks, with the meaning of their scales and offsets.
+func unpack() {
+	zero := func(int) int { return 0 }
+	for _, u := range []unpacking{
+		{"Q2_K", func(i int) int { return 16 + i/4*32 }, func(i int) int { return i % 4 * 2 }, 3, nil, nil, 0, 0, 0},
+		{"Q3_K", func(i int) int { return 32 + i/4*32 }, func(i int) int { return i % 4 * 2 }, 3, zero, func(i int) int { return i }, 1, 2, 4},
+		{"Q4_K", func(i int) int { return 16 + i/2*32 }, func(i int) int { return i % 2 * 4 }, 15, nil, nil, 0, 0, 0},
+		{"Q5_K", func(i int) int { return 48 + i/2*32 }, func(i int) int { return i % 2 * 4 }, 15, func(int) int { return 16 }, func(i int) int { return i }, 1, 4, 0},
+		{"Q6_K", func(i int) int { return i/4*64 + i%2*32 }, func(i int) int { return i % 4 / 2 * 4 }, 15, func(i int) int { return 128 + i/4*32 }, func(i int) int { return i % 4 * 2 }, 3, 4, 32},
+	} {
+		function("widen"+u.name+"AVX2", "func(dst *float32, block *byte, d, m *float32)",
+			"is widen for a super-block of "+u.name+", with a scale and an offset for every 16 elements.")
+		dst, block, d, m := argument("dst"), argument("block"), argument("d"), argument("m")
+		bytes := func(b uint32) uint32 { return b * 0x01010101 }
+		mask, high := all32(bytes(u.mask)), VecVirtual(nil)
+		if u.highAt != nil {
+			high = all32(bytes(u.highMask << u.up))
 		}
-		ADDQ(Imm(16), level)
-		ADDQ(Imm(4), d)
-		ADDQ(Imm(4), m)
-	})
-	VZEROUPPER()
-	RET()
+		var bottom VecVirtual
+		if u.bottom != 0 {
+			bottom = all32(bytes(uint32(u.bottom)))
+		}
+		for i := range 8 {
+			q := YMM()
+			VMOVDQU(Mem{Base: block, Disp: u.at(i)}, q)
+			shiftBits(q, -u.shift(i))
+			VPAND(mask, q, q)
+			if u.highAt != nil {
+				h := YMM()
+				VMOVDQU(Mem{Base: block, Disp: u.highAt(i)}, h)
+				shiftBits(h, u.up-u.highShift(i))
+				VPAND(high, h, h)
+				VPOR(h, q, q)
+			}
+			if bottom != nil {
+				VPSUBB(bottom, q, q)
+			}
+			upper := XMM()
+			VEXTRACTI128(Imm(1), q, upper)
+			for k, half := range []VecVirtual{q.AsX().(VecVirtual), upper} {
+				scale, offset := YMM(), YMM()
+				VBROADCASTSS(Mem{Base: d, Disp: 4 * (2*i + k)}, scale)
+				VBROADCASTSS(Mem{Base: m, Disp: 4 * (2*i + k)}, offset)
+				for part := range 2 {
+					v, from := YMM(), half
+					if part == 1 {
+						from = XMM()
+						VPSRLDQ(Imm(8), half, from)
+					}
+					VPMOVSXBD(from, v)
+					VCVTDQ2PS(v, v)
+					VMULPS(scale, v, v)
+					VSUBPS(offset, v, v)
+					VMOVUPS(v, Mem{Base: dst, Disp: 4 * (32*i + 16*k + 8*part)})
+				}
+			}
+		}
+		VZEROUPPER()
+		RET()
+	}
+}
+
+// shiftBits shifts left, or right where n is negative; bits cross from byte to byte, and must be masked.
+func shiftBits(v VecVirtual, n int) {
+	switch {
+	case n > 0:
+		VPSLLW(Imm(uint64(n)), v, v)
+	case n < 0:
+		VPSRLW(Imm(uint64(-n)), v, v)
+	}
 }

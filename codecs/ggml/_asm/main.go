@@ -25,8 +25,11 @@ func main() {
 		affine(i, true)
 		scale(i)
 		descend(i)
+		iq4(i)
 	}
 	relevel()
+	unpack()
+	nearestLevels()
 	linear()
 	widen()
 	Generate()
