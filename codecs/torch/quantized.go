@@ -32,7 +32,9 @@ func (e *element) packs() int64 {
 //	(torch.per_channel_affine, scales, zero points, axis)
 //
 // with tensors, or in older files lists, of one number for each index of an axis. What the numbers stand for is
-// (q - zero point) * scale, in float32.
+// (q - zero point) * scale. PyTorch computes it in ways that differ in the last bits, which are kept here: with one
+// scale the difference is one of int32 and the product one of float32; with a scale for each channel the difference is
+// one of float32, and the product one of float64, rounded; where the zero points are floats all is float32.
 func (r *reading) quantized(o *pickle.Object, args []pickle.Value) (*Tensor, error) {
 	if err := r.args(o, args, 5, 7); err != nil {
 		return nil, err
@@ -109,90 +111,109 @@ func (r *reading) perChannel(o *pickle.Object, t *Tensor, q *layout.File, code c
 	if !ok || axis < 0 || axis >= int64(len(t.Shape)) {
 		return nil, r.at(fault.Malformed, o.Off, "a quantized tensor of %d dimensions whose axis is %v", len(t.Shape), item(params, 3))
 	}
-	scales, _, reason, err := r.channel(o, params[1], t.Shape[axis], false)
+	zeros, zero, reason, err := r.channel(o, params[2], t.Shape[axis])
 	if err != nil || reason != "" {
 		return left(reason), err
 	}
-	zeros, float, reason, err := r.channel(o, params[2], t.Shape[axis], true)
+	op := dequantizeChannels{q: code, zero: zero, scale: model.F64}
+	switch zero {
+	case model.I64, model.I32:
+	case model.F32, model.F64, model.F16, model.BF16:
+		op.zero, op.scale = model.F32, model.F32
+	default:
+		return left(fmt.Sprintf("the zero points of its quantization are %s", zero)), nil
+	}
+	scales, scale, reason, err := r.channel(o, params[1], t.Shape[axis])
 	if err != nil || reason != "" {
 		return left(reason), err
+	}
+	if !scale.Float() {
+		return left(fmt.Sprintf("the scales of its quantization are %s", scale)), nil
+	}
+	if scales, err = floats(scales, scale, op.scale); err != nil {
+		return nil, err
+	}
+	if zeros, err = floats(zeros, zero, op.zero); err != nil {
+		return nil, err
 	}
 	if n, err := model.Elements(t.Shape); err != nil || n == 0 {
 		t.Data, _ = layout.New()
 		return t, err
 	}
-	repeated := func(f *layout.File) (*layout.File, error) {
+	repeated := func(f *layout.File, d model.DType) (*layout.File, error) {
 		strides := make([]int64, len(t.Shape))
-		strides[axis] = 4
-		return layout.New(layout.Box{In: f, Shape: t.Shape, Strides: strides, Elem: 4})
+		strides[axis] = d.Block().Bytes
+		return layout.New(layout.Box{In: f, Shape: t.Shape, Strides: strides, Elem: d.Block().Bytes})
 	}
-	if scales, err = repeated(scales); err != nil {
+	if scales, err = repeated(scales, op.scale); err != nil {
 		return nil, err
 	}
-	if zeros, err = repeated(zeros); err != nil {
+	if zeros, err = repeated(zeros, op.zero); err != nil {
 		return nil, err
 	}
-	t.Data, err = layout.New(layout.Coded{Op: dequantizeChannels{q: code, float: float}, In: []*layout.File{q, scales, zeros}})
+	t.Data, err = layout.New(layout.Coded{Op: op, In: []*layout.File{q, scales, zeros}})
 	return t, err
 }
 
-// channel is the scales or the zero points of n channels: float32, or of zero points that are integers int32.
-func (r *reading) channel(o *pickle.Object, v pickle.Value, n int64, zeros bool) (f *layout.File, float bool, reason string, err error) {
+// floats is numbers of type d as numbers of type to, which is d unless both are of floats.
+func floats(f *layout.File, d, to model.DType) (*layout.File, error) {
+	op, ok := quant.Cast(d, to)
+	if !ok { // the same
+		return f, nil
+	}
+	return layout.New(layout.Coded{Op: op, In: []*layout.File{f}})
+}
+
+// channel is the scales or the zero points of n channels: a tensor, or a list of numbers.
+func (r *reading) channel(o *pickle.Object, v pickle.Value, n int64) (f *layout.File, d model.DType, reason string, err error) {
 	if list, ok := v.(*pickle.List); ok {
-		if int64(len(list.Items)) != n {
-			return nil, false, "", r.channels(o, int64(len(list.Items)), n)
-		}
-		float = !zeros // a list of floats among zero points means that they are floats
-		for _, x := range list.Items {
-			if _, ok := x.(float64); ok {
-				float = true
-			}
-		}
-		raw := make([]byte, 0, 4*len(list.Items))
-		for _, x := range list.Items {
-			value, ok := number(x)
-			switch {
-			case !ok:
-				return nil, false, "", r.at(fault.Malformed, o.Off, "a scale or zero point of a quantized tensor is no number")
-			case float:
-				raw = le.AppendUint32(raw, math.Float32bits(float32(value)))
-			default:
-				raw = le.AppendUint32(raw, uint32(int32(int64(value))))
-			}
-		}
-		return layout.Bytes(raw), float, "", nil
+		f, d, err = r.listed(o, list, n)
+		return f, d, "", err
 	}
 	t, err := r.tensorOf(v)
 	if err != nil {
-		return nil, false, "", err
+		return nil, d, "", err
 	}
 	if t == nil {
-		return nil, false, "the scales of its quantization are " + named(v) + ", which is not known here", nil
+		return nil, d, "the numbers of its quantization are " + named(v) + ", which is not known here", nil
 	}
 	if t.Left != "" {
-		return nil, false, t.Left, nil
+		return nil, d, t.Left, nil
 	}
 	count, err := model.Elements(t.Shape)
 	if err != nil {
-		return nil, false, "", err
+		return nil, d, "", err
 	}
 	if count != n {
-		return nil, false, "", r.channels(o, count, n)
+		return nil, d, "", r.channels(o, count, n)
 	}
-	switch {
-	case t.DType == model.F32:
-		return t.Data, true, "", nil
-	case t.DType.Float():
-		op, _ := quant.Cast(t.DType, model.F32)
-		f, err := layout.New(layout.Coded{Op: op, In: []*layout.File{t.Data}})
-		return f, true, "", err
-	case zeros && t.DType == model.I32:
-		return t.Data, false, "", nil
-	case zeros && t.DType == model.I64: // the low half of each
-		f, err := layout.New(layout.Box{In: t.Data, Shape: []int64{n}, Strides: []int64{8}, Elem: 4})
-		return f, false, "", err
+	return t.Data, t.DType, "", nil
+}
+
+// listed is a list of ints as I64, of anything else as F64.
+func (r *reading) listed(o *pickle.Object, list *pickle.List, n int64) (*layout.File, model.DType, error) {
+	if int64(len(list.Items)) != n {
+		return nil, model.Invalid, r.channels(o, int64(len(list.Items)), n)
 	}
-	return nil, false, fmt.Sprintf("the scales of its quantization are %s", t.DType), nil
+	d := model.I64
+	for _, x := range list.Items {
+		if _, ok := x.(int64); !ok {
+			d = model.F64
+		}
+	}
+	raw := make([]byte, 0, 8*len(list.Items))
+	for _, x := range list.Items {
+		value, ok := number(x)
+		switch {
+		case !ok:
+			return nil, model.Invalid, r.at(fault.Malformed, o.Off, "a scale or zero point of a quantized tensor is no number")
+		case d == model.F64:
+			raw = le.AppendUint64(raw, math.Float64bits(value))
+		default:
+			raw = le.AppendUint64(raw, uint64(x.(int64)))
+		}
+	}
+	return layout.Bytes(raw), d, nil
 }
 
 func (r *reading) channels(o *pickle.Object, have, want int64) error {
@@ -275,32 +296,41 @@ func (d dequantize) Apply(dst []byte, src [][]byte) error {
 	return nil
 }
 
-// dequantizeChannels is (q - zero) * scale in float32, with a scale and a zero point for each number: the difference is
-// one of int32, or where the zero points are floats of float32. It implements layout.Op.
+// dequantizeChannels is (q - zero) * scale with a zero point and a scale for each number. The difference is one of
+// float32. The product is one of float64, rounded to float32, where the scales are float64, else one of float32. It
+// implements layout.Op.
 type dequantizeChannels struct {
-	q     code
-	float bool // the zero points are float32
+	q           code
+	zero, scale model.DType // I64, I32 or F32; F64 or F32
 }
 
 func (d dequantizeChannels) String() string {
-	if d.float {
-		return fmt.Sprintf("(%s-f32)*f32→f32/1", d.q)
-	}
-	return fmt.Sprintf("(%s-i32)*f32→f32/1", d.q)
+	return fmt.Sprintf("(%s-%s)*%s→f32/1", d.q, d.zero, d.scale)
 }
-func (d dequantizeChannels) Block() (int64, []int64) { return 4, []int64{int64(d.q.bytes()), 4, 4} }
+func (d dequantizeChannels) Block() (int64, []int64) {
+	return 4, []int64{int64(d.q.bytes()), d.scale.Block().Bytes, d.zero.Block().Bytes}
+}
 func (d dequantizeChannels) Size(in ...int64) (int64, error) {
-	return outOf(d, 4, []int64{int64(d.q.bytes()), 4, 4}, in)
+	out, block := d.Block()
+	return outOf(d, out, block, in)
 }
 
 func (d dequantizeChannels) Apply(dst []byte, src [][]byte) error {
 	for i := range len(dst) / 4 {
-		q, scale, zero := d.q.at(src[0], i), math.Float32frombits(le.Uint32(src[1][4*i:])), le.Uint32(src[2][4*i:])
-		var v float32
-		if d.float {
-			v = float32(float32(float32(q)-math.Float32frombits(zero)) * scale)
+		var zero, v float32
+		switch d.zero {
+		case model.F32:
+			zero = math.Float32frombits(le.Uint32(src[2][4*i:]))
+		case model.I32:
+			zero = float32(int32(le.Uint32(src[2][4*i:])))
+		default:
+			zero = float32(int64(le.Uint64(src[2][8*i:])))
+		}
+		difference := float32(d.q.at(src[0], i)) - zero
+		if d.scale == model.F32 {
+			v = float32(difference * math.Float32frombits(le.Uint32(src[1][4*i:])))
 		} else {
-			v = float32(scale * float32(q-int32(zero)))
+			v = float32(float64(difference) * math.Float64frombits(le.Uint64(src[1][8*i:])))
 		}
 		le.PutUint32(dst[4*i:], math.Float32bits(v))
 	}
