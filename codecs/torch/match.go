@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// Match reports whether a file of this name is a model of PyTorch's by its name alone. The endings .bin, .pkl, .tar and
-// .ckpt belong to others too: Perhaps has those.
+// Match reports whether a file of this name is a model of PyTorch's by its name alone. The endings .bin, .tar and
+// .ckpt belong to others too: Perhaps has those. A pickle (.pkl) may be anything, and is looked at where a version has
+// no other model.
 func Match(name string) bool {
 	base := strings.ToLower(path.Base(name))
 	if isBeside(base) {
@@ -39,7 +40,7 @@ func Perhaps(name string) bool {
 	if isBeside(base) {
 		return false
 	}
-	for _, end := range []string{".bin", ".ckpt", ".pkl", ".pickle", ".th", ".tar", ".weights", ".params", ".model", ".checkpoint"} {
+	for _, end := range []string{".bin", ".ckpt", ".th", ".tar", ".weights", ".params", ".model", ".checkpoint"} {
 		if strings.HasSuffix(base, end) {
 			return true
 		}
@@ -66,7 +67,7 @@ func isBeside(base string) bool {
 const headSize = 512
 
 // Sniff reports whether a file that begins like this may be one of PyTorch's: an archive whose first member is one of
-// its own, the magic number of the files before, a tar with a member of theirs.
+// its own, the magic number of the files before, a tar with a member of theirs, any pickle of protocol 2 to 5.
 func Sniff(head []byte) bool {
 	switch {
 	case isZip(head):
@@ -75,7 +76,7 @@ func Sniff(head []byte) bool {
 		name := strings.TrimPrefix(cString(head[:100]), "./")
 		return name == "sys_info" || name == "model_config.yaml" || name == "model_weights.ckpt"
 	}
-	return isLegacy(head)
+	return isLegacy(head) || len(head) > 2 && head[0] == 0x80 && head[1] >= 2 && head[1] <= 5 && bytes.IndexByte([]byte("}(]c)\x95"), head[2]) >= 0
 }
 
 // SniffScript reports whether a file that begins like this may be a TorchScript archive.

@@ -134,6 +134,9 @@ func (r *reading) model(container Container, shard bool) (*model.Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	if container == Bare && len(sel.weights) == 0 {
+		return nil, fault.New(fault.Unsupported, "this is a pickle that holds no tensors")
+	}
 	c.Flat = r.plain && container == Zip && r.flat(c, m)
 	m.Metadata = r.metadata(sel)
 	return m, nil
