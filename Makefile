@@ -3,6 +3,7 @@
 GO      ?= go
 PREFIX  ?= /usr/local
 SBINDIR ?= /sbin
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
@@ -47,9 +48,12 @@ install: build man ## install to PREFIX (/usr/local), the helper of mount(8) to 
 	mkdir -p $(DESTDIR)$(SBINDIR) $(DESTDIR)$(PREFIX)/share
 	ln -sf $(PREFIX)/bin/isomerfs $(DESTDIR)$(SBINDIR)/mount.isomerfs
 	cp -R bin/share/. $(DESTDIR)$(PREFIX)/share/
+	install -D -m 644 packaging/systemd/isomerfs@.service $(DESTDIR)$(UNITDIR)/isomerfs@.service
+	sed -i 's|/usr/bin/|$(PREFIX)/bin/|; s|/usr/share/|$(PREFIX)/share/|' $(DESTDIR)$(UNITDIR)/isomerfs@.service
+	install -D -m 644 packaging/systemd/unit.conf $(DESTDIR)$(PREFIX)/share/doc/isomerfs/unit.conf
 
-uninstall: ## take away what install has installed
-	rm -f $(DESTDIR)$(PREFIX)/bin/isomerfs $(DESTDIR)$(SBINDIR)/mount.isomerfs
+uninstall: man ## take away what install has installed
+	rm -f $(DESTDIR)$(PREFIX)/bin/isomerfs $(DESTDIR)$(SBINDIR)/mount.isomerfs $(DESTDIR)$(UNITDIR)/isomerfs@.service $(DESTDIR)$(PREFIX)/share/doc/isomerfs/unit.conf
 	cd bin/share && find . -type f -exec rm -f '$(DESTDIR)$(PREFIX)/share/{}' ';'
 
 clean: ## remove what was built

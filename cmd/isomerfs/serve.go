@@ -84,6 +84,9 @@ func (m mounting) serve(ctx context.Context, ready func(string) error) error {
 		return err
 	}
 	daemon.SdNotify(false, daemon.SdNotifyReady+"\nSTATUS="+line)
+	alive, die := context.WithCancel(context.Background()) // not ctx: the end may take longer than a watchdog waits
+	defer die()
+	go s.beat(alive)
 	return s.wait(ctx)
 }
 
