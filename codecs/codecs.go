@@ -92,7 +92,7 @@ func stored(r read) read {
 	return func(ctx context.Context, files layout.Files, name string) (*model.Model, error) {
 		m, err := r(ctx, files, name)
 		if err == nil {
-			m.Beside = files
+			m.Beside, m.Memo = files, &model.Memo{}
 		}
 		if err == nil || !fault.KindOf(err).Broken() && !errors.Is(err, fault.Limit) {
 			return m, err

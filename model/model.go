@@ -74,6 +74,9 @@ type Model struct {
 	// Source is the stored file when the model is one file, so that a view that changes nothing can be that file.
 	Source layout.Source
 
+	// Memo keeps what views find out; nil: nothing is kept.
+	Memo *Memo
+
 	// Wire belongs to the codec that read the model: what it keeps of the file for a writer of the same format.
 	Wire any
 }
