@@ -10,7 +10,8 @@ import (
 
 // File is the content as a file of version 3, laid out as llama.cpp does it: keys and tensors in their order, each
 // tensor's data at the next multiple of 32 bytes, or of general.alignment where a key says so, and zeros between and
-// after them. Dimensions of 1 at the outer end are not written.
+// after them. Dimensions of 1 at the outer end are not written, but where
+// the content is Whole.
 func (c *Content) File() (*layout.File, error) {
 	w := &writer{}
 	w.bytes([]byte(magic))
@@ -47,7 +48,7 @@ func (c *Content) File() (*layout.File, error) {
 			return nil, fault.New(fault.Duplicate, "two tensors are called %q", t.Name)
 		}
 		seen[t.Name] = true
-		w.entry(t, off)
+		w.entry(t, off, c.Whole)
 		if off = pad(off+t.Data.Size(), alignment); off < 0 {
 			return nil, fault.New(fault.Overflow, "the tensors are more bytes than fit 63 bits")
 		}
@@ -139,9 +140,9 @@ func (w *writer) kv(kv *KV) {
 }
 
 // entry writes a tensor's entry.
-func (w *writer) entry(t *Tensor, off int64) {
+func (w *writer) entry(t *Tensor, off int64, whole bool) {
 	shape := t.Shape
-	for len(shape) > 1 && shape[0] == 1 {
+	for !whole && len(shape) > 1 && shape[0] == 1 {
 		shape = shape[1:]
 	}
 	if len(shape) == 0 {

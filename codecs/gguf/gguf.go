@@ -37,6 +37,10 @@ type Content struct {
 	KVs     []KV
 	Tensors []Tensor
 
+	// Whole says that dimensions of 1 at the outer end are written too, as convert_hf_to_gguf.py does and llama-quantize
+	// does not.
+	Whole bool
+
 	// Source is the stored file that holds just this, where it is one file and little-endian; nil otherwise. Whoever
 	// changes a content takes it off.
 	Source layout.Source
