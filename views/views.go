@@ -71,9 +71,9 @@ var Table = []View{
 		Needs: []string{"for bf16, operators that take bfloat16"},
 	},
 	{
-		Name: "gguf", From: []string{"gguf"}, Precisions: gguf.Precisions, More: gguf.More, Asked: gguf.Asked, Ready: true, Plan: gguf.Plan, Readers: packages("gguf>=0.10.0"),
+		Name: "gguf", From: gguf.From, Precisions: gguf.Precisions, More: gguf.More, Asked: gguf.Asked, Ready: true, Plan: gguf.Plan, Readers: packages("gguf>=0.10.0"),
 		Loses: []string{"types of blocks round to their grids", "of what is stored in blocks already, other blocks are made of rounded values"},
-		Needs: []string{"for Q2_K_S an importance matrix beside the model"},
+		Needs: []string{"of a checkpoint, an architecture and a tokenizer that llama.cpp has, with config.json and the tokenizer's files beside the weights", "for Q2_K_S an importance matrix beside the model"},
 	},
 	{
 		Name: "npz", Plan: npz.Plan, Left: npz.Left, Readers: packages("numpy>=1.20"),

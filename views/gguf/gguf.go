@@ -9,6 +9,7 @@
 package gguf
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/isomerfs/isomerfs/fault"
 	"github.com/isomerfs/isomerfs/layout"
 	"github.com/isomerfs/isomerfs/model"
+	"github.com/isomerfs/isomerfs/views/gguf/checkpoint"
 )
 
 const fileName = "model.gguf"
@@ -57,9 +59,12 @@ func Plan(m *model.Model, precision string) ([]model.Output, error) {
 	if k, err = k.chosen(m.Card); err != nil {
 		return nil, err
 	}
-	c, err := content(m)
+	c, done, err := content(m, f, k)
 	if err != nil {
 		return nil, fault.In(m.File, err)
+	}
+	if done {
+		return one(c, m.File)
 	}
 	x, err := imatrixOf(m)
 	if err != nil {
@@ -76,9 +81,14 @@ func Plan(m *model.Model, precision string) ([]model.Output, error) {
 	if c.Source != nil && x == nil && (sameTypes(c, made) || k.none() && bears(c, f)) {
 		return []model.Output{{Path: fileName, File: layout.Stored(c.Source)}}, nil
 	}
-	file, err := made.File()
+	return one(made, m.File)
+}
+
+// one is a content as the file of the view.
+func one(c *gguf.Content, of string) ([]model.Output, error) {
+	file, err := c.File()
 	if err != nil {
-		return nil, fault.In(m.File, err)
+		return nil, fault.In(of, err)
 	}
 	return []model.Output{{Path: fileName, File: file}}, nil
 }
@@ -104,13 +114,37 @@ func parse(precision string) (ftype, knobs, error) {
 	return f, k, nil
 }
 
-// content is what the model is in llama.cpp's terms, before any type is chosen.
-func content(m *model.Model) (*gguf.Content, error) {
+// read is the key of a checkpoint in a model's memo.
+type read struct{}
+
+// content is what the model is in llama.cpp's terms: a stored GGUF, or a checkpoint with weights in the type that holds
+// them as they are stored. done says that it is the content of the file type that is asked for: a checkpoint becomes
+// F32, F16 and BF16 at once.
+func content(m *model.Model, f ftype, k knobs) (c *gguf.Content, done bool, err error) {
 	if c, ok := m.Wire.(*gguf.Content); ok {
-		return c, nil
+		return c, false, nil
 	}
-	return nil, fault.New(fault.Unsupported, "%s is not turned into GGUF", m.Format)
+	if !slices.Contains(checkpoints, m.Format) {
+		return nil, false, fault.New(fault.Unsupported, "%s is not turned into GGUF", m.Format)
+	}
+	found, err := m.Memo.Get(read{}, func() (any, error) { return checkpoint.Read(context.Background(), m) })
+	if err != nil {
+		return nil, false, err
+	}
+	of := found.(*checkpoint.Checkpoint)
+	if done = !quantized(f.base) && k.none(); done {
+		c, err = of.Content(f.base)
+	} else {
+		c, err = of.Content(of.Own())
+	}
+	return c, done, err
 }
+
+// checkpoints are the formats that Hugging Face checkpoints are stored in.
+var checkpoints = []string{"safetensors", "pytorch"}
+
+// From are the stored formats that the view is made of.
+var From = slices.Concat([]string{gguf.Format}, checkpoints)
 
 // bears reports whether the stored file says that it is of this type of blocks: whoever made it knew.
 func bears(stored *gguf.Content, f ftype) bool {
