@@ -115,11 +115,11 @@ func (m *machine) set(owner Value, entries *[]Entry, values []Value, op string) 
 	}
 	for i := 0; i < len(values); i += 2 {
 		key := values[i]
-		switch key.(type) {
+		switch key := key.(type) {
 		case *List, *Dict:
 			return m.fault(fault.Malformed, "%s as a key of a dict", kindOf(key))
 		case *Set:
-			if !key.(*Set).Frozen {
+			if !key.Frozen {
 				return m.fault(fault.Malformed, "a set as a key of a dict")
 			}
 		}

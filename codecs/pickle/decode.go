@@ -35,6 +35,9 @@ const (
 	// maxStack is how many values lie on the stack at once. Picklers empty it every 1000 items, but for tuples.
 	maxStack = 1 << 25
 
+	// maxLong is how many bytes a number has. Whoever prints one takes more than proportional time.
+	maxLong = 64 << 10
+
 	// maxDigits is how long a number in decimal text is. Python stops there too (sys.set_int_max_str_digits): the
 	// time to read one grows with the square.
 	maxDigits = 4300
@@ -314,6 +317,9 @@ func (m *machine) number(op byte) error {
 		raw, err := m.signed()
 		if err != nil {
 			return err
+		}
+		if len(raw) > maxLong {
+			return m.fault(fault.Limit, "a number of %d bytes, more than %d", len(raw), maxLong)
 		}
 		v = long(raw)
 	case opBinfloat:

@@ -54,6 +54,7 @@ func TestRefused(t *testing.T) {
 		{"REDUCE of an int", "K\x01)R.", fault.Malformed, 3},
 		{"REDUCE with a list", "cos\ngetcwd\n]R.", fault.Malformed, 12},
 		{"number of 5000 digits", "I" + strings.Repeat("1", 5000) + "\n.", fault.Limit, 0},
+		{"number of 64 KiB and 1 byte", "\x8b\x01\x00\x01\x00" + strings.Repeat("1", 1<<16+1) + ".", fault.Limit, 0},
 		{"no UTF-8", "X\x01\x00\x00\x00\xff.", fault.Malformed, 0},
 		{"STRING without quotes", "Sabc\n.", fault.Malformed, 0},
 	} {

@@ -75,6 +75,9 @@ func (i *Imports) back(p point) {
 
 // add notes a global, at an offset of the file.
 func (i *Imports) add(module, name string, off int64) {
+	if _, known := i.at[spelling{module, name}]; known {
+		return
+	}
 	verdict, reason := Judge(module, name)
 	i.judged(Import{Module: module, Name: name, Verdict: verdict, Reason: reason, Off: off})
 }
@@ -98,8 +101,8 @@ func (i *Imports) pushed(v Value) {
 	}
 }
 
-// longest is how long the name of an attribute of an attribute gets before it is no longer followed.
-const longest = 1000
+// chain is how many attributes of attributes are followed.
+const chain = 32
 
 // called notes a call.
 func (i *Imports) called(class Value, args *Tuple, off int64) {
@@ -109,7 +112,7 @@ func (i *Imports) called(class Value, args *Tuple, off int64) {
 	}
 	switch {
 	case g.Is("builtins", "getattr"):
-		if module, name, ok := attribute(args.Items); ok {
+		if module, name, ok := attribute(args.Items, chain); ok {
 			i.getattr--
 			i.add(module, name, off)
 		}
@@ -123,9 +126,9 @@ func (i *Imports) called(class Value, args *Tuple, off int64) {
 	}
 }
 
-// attribute is what getattr(global, name) names, and getattr of that.
-func attribute(args []Value) (module, name string, ok bool) {
-	if len(args) != 2 {
+// attribute is what getattr(global, name) names, and getattr of that, depth times.
+func attribute(args []Value, depth int) (module, name string, ok bool) {
+	if len(args) != 2 || depth == 0 {
 		return "", "", false
 	}
 	attr, ok := args[1].(string)
@@ -137,10 +140,10 @@ func attribute(args []Value) (module, name string, ok bool) {
 		module, name = of.Module, of.Name
 	case *Object:
 		g, called := of.Class.(*Global)
-		if !called || of.New || !g.Is("builtins", "getattr") || len(attr) > longest {
+		if !called || of.New || !g.Is("builtins", "getattr") {
 			return "", "", false
 		}
-		if module, name, ok = attribute(of.Args.Items); !ok || len(name) > longest {
+		if module, name, ok = attribute(of.Args.Items, depth-1); !ok {
 			return "", "", false
 		}
 	default:

@@ -18,6 +18,7 @@ func TestJudge(t *testing.T) {
 		{"__builtin__", "eval", Dangerous}, {"builtins", "eval", Dangerous}, {"builtins", "set", Safe}, {"builtins", "print", Opaque},
 		{"torch.serialization", "load", Dangerous}, {"torch", "serialization.load", Dangerous}, {"torch", "load", Dangerous},
 		{"torch.serialization", "os.system", Dangerous}, {"collections", "builtins.eval", Dangerous}, {"torch.serialization", "os", Dangerous},
+		{"six.moves.builtins", "open", Dangerous}, {"sklearn.externals.six.moves.cPickle", "loads", Dangerous}, {"myproject", "eval", Dangerous},
 		{"collections", "__builtins__", Dangerous}, {"myproject.net", "Net.__globals__", Dangerous}, {"myproject.net", "Net.__new__", Opaque},
 		{"torch._utils", "_rebuild_tensor_v2", Safe}, {"torch", "FloatStorage", Safe}, {"torch._utils", "_rebuild_tensor_v9", Opaque},
 		{"__main__", "Net", Opaque}, {"__mp_main__", "Net", Opaque}, {"code", "interact", Dangerous}, {"code.model", "Net", Opaque},
@@ -132,6 +133,19 @@ func TestNestedBudget(t *testing.T) {
 	var found Imports
 	if _, _, err := found.Scan([]byte(data), 0); err != nil || found.Worst() != Dangerous {
 		t.Errorf("%v, %v: want dangerous", found.Worst(), err)
+	}
+}
+
+// TestChain: names that nest are followed only so far, in little time.
+func TestChain(t *testing.T) {
+	attr := "X\x01\x00\x00\x00a\x86R"
+	for n, want := range map[int]Verdict{chain: Opaque, chain + 1: Dangerous, 50_000: Dangerous} {
+		data := "\x80\x02" + strings.Repeat("c__builtin__\ngetattr\n", n) + "cm\nA\n" + strings.Repeat(attr, n) + "."
+		var found Imports
+		found.Scan([]byte(data), 0)
+		if got := found.Worst(); got != want {
+			t.Errorf("%d deep: %v, want %v", n, got, want)
+		}
 	}
 }
 

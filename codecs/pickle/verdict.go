@@ -57,9 +57,15 @@ func judge(module, name string) (Verdict, string) {
 			return Dangerous, part + " leads from any global to everything that Python can do"
 		}
 	}
+	if strings.Contains("."+path, ".six.moves.") {
+		return Dangerous, "six.moves leads to modules of the standard library"
+	}
 	for _, part := range strings.Split(name, ".") {
-		if t.through[part] {
+		switch {
+		case t.through[part]:
 			return Dangerous, "reaches the module " + part + " through " + module
+		case part == "eval" || part == "exec" || part == "execfile":
+			return Dangerous, "bears the name of what runs source code"
 		}
 	}
 	return Opaque, "not known: loading would run whatever it does"
