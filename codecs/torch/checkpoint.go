@@ -12,10 +12,11 @@ type Checkpoint struct {
 	Container Container
 
 	// Root is the decoded pickle as it is stored: nothing in it is replaced, and Tensor says what its nodes are. It may
-	// contain itself. nil of files whose object is no pickle's: an exported program.
+	// contain itself. nil of files whose object is no pickle's, an exported program, and where it is nothing but one dict
+	// of the model's tensors.
 	Root pickle.Value
 
-	// Flat says that Root is one dict of exactly the model's tensors under exactly their names, and that torch.load
+	// Flat says that the saved object is one dict of exactly the model's tensors under exactly their names, and that torch.load
 	// takes the file with weights_only=True, so that where no tensor changes the stored file is the view.
 	Flat bool
 

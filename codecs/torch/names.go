@@ -13,8 +13,12 @@ import (
 
 const (
 	maxTensors = 1 << 20 // of a model, as everywhere
-	maxVisits  = 1 << 24 // of values on the way to them: a value that is shared is visited under each of its names
 	maxName    = 64 << 10
+
+	// A value that is shared is visited under each of its names, of which there may be 2^40 in a pickle of 300 bytes:
+	// layers that are shared many times over are visited some ten times each, and a few values more often.
+	maxVisits  = 64 // for each value of the pickle
+	freeVisits = 1 << 12
 )
 
 // child is a value that another holds, under a name.
@@ -248,8 +252,8 @@ func (s *search) any(v pickle.Value) bool {
 
 // below adds the tensors at v and below it to the list. path leads to v.
 func (s *search) below(v pickle.Value, path []string, open []pickle.Value) error {
-	if s.visits++; s.visits > maxVisits {
-		return fault.New(fault.Limit, "more than %d names lead to its tensors", maxVisits)
+	if s.visits++; s.visits > maxVisits*s.r.values+freeVisits {
+		return fault.New(fault.Limit, "more than %d names lead to the tensors of a pickle of %d values", s.visits-1, s.r.values)
 	}
 	if t, _ := s.r.tensorOf(v); t != nil {
 		if len(s.list) == maxTensors {

@@ -57,7 +57,7 @@ func (r *reading) quantized(o *pickle.Object, args []pickle.Value) (*Tensor, err
 	if err != nil || reason != "" {
 		return left(reason), err
 	}
-	t := &Tensor{DType: model.F32, Shape: codes.Shape, RequiresGrad: codes.RequiresGrad}
+	t := &Tensor{DType: model.F32, Shape: codes.Shape, RequiresGrad: codes.RequiresGrad, stored: model.Stored{Type: codes.elem.name, Bytes: q.Size() / codes.elem.packs()}}
 	scheme, _ := params.Items[0].(*pickle.Global)
 	switch {
 	case scheme == nil:

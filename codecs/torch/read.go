@@ -137,8 +137,11 @@ func (r *reading) model(container Container, shard bool) (*model.Model, error) {
 	if container == Bare && len(sel.weights) == 0 {
 		return nil, fault.New(fault.Unsupported, "this is a pickle that holds no tensors")
 	}
-	c.Flat = r.plain && container == Zip && r.flat(c, m)
 	m.Metadata = r.metadata(sel)
+	if r.flat(c, m) { // and nothing more to know of it
+		c.Flat = r.plain && container == Zip
+		c.Root, c.r = nil, nil
+	}
 	return m, nil
 }
 
@@ -158,6 +161,12 @@ func assemble(c *Checkpoint, sel *selection) (*model.Model, error) {
 		if t.Left != "" {
 			m.Left = append(m.Left, model.Left{Name: name, Reason: t.Left})
 			continue
+		}
+		if t.stored != (model.Stored{}) {
+			if m.Stored == nil {
+				m.Stored = map[string]model.Stored{}
+			}
+			m.Stored[name] = t.stored
 		}
 		m.Tensors = append(m.Tensors, t.as(name))
 		c.Tensors = append(c.Tensors, t)

@@ -24,12 +24,14 @@ type reading struct {
 	root     pickle.Value
 	storages map[string]*Storage // by key
 	order    []*Storage          // the same in the order in which the pickle names them
-	again    []*Storage          // others of the same bytes
+	again    []*Storage          // others of the same bytes, or of a part of them
+	parts    map[part]*Storage   // the same
 	persist  map[*pickle.Persistent]*Storage
 	held     map[*pickle.Persistent]*Tensor // of the oldest files, where tensors stand outside the pickle
 	tensors  map[*pickle.Object]*Tensor     // what each object makes; nil for what is no tensor
 	views    map[view]*Tensor               // one for each view of a storage
 	inner    map[*pickle.Object]*reading    // pickles within this one
+	values   int                            // that the pickle holds
 }
 
 // maxNested is how deep pickles may lie in pickles: a storage that was pickled by itself lies one deep.
@@ -38,7 +40,7 @@ const maxNested = 8
 func newReading(f *file, root pickle.Value, base int64) *reading {
 	return &reading{
 		ctx: f.ctx, base: base, root: root, nested: f.nested, imports: f.imports, storages: map[string]*Storage{}, persist: map[*pickle.Persistent]*Storage{},
-		held: map[*pickle.Persistent]*Tensor{}, tensors: map[*pickle.Object]*Tensor{}, views: map[view]*Tensor{}, inner: map[*pickle.Object]*reading{},
+		held: map[*pickle.Persistent]*Tensor{}, tensors: map[*pickle.Object]*Tensor{}, views: map[view]*Tensor{}, parts: map[part]*Storage{}, inner: map[*pickle.Object]*reading{},
 	}
 }
 
@@ -55,6 +57,7 @@ func (r *reading) at(kind fault.Kind, off int64, format string, args ...any) *fa
 func (r *reading) read(get func(*Storage) (*layout.File, error)) error {
 	var objects []*pickle.Object
 	err := each(r.root, func(v pickle.Value) error {
+		r.values++
 		switch v := v.(type) {
 		case *pickle.Persistent:
 			if isContainer(v) {

@@ -77,8 +77,8 @@ func (s *scripted) module(o *pickle.Object, path []string) error {
 	if s.open[o] {
 		return nil
 	}
-	if s.visits++; s.visits > maxVisits {
-		return fault.New(fault.Limit, "more than %d names lead to its tensors", maxVisits)
+	if s.visits++; s.visits > maxVisits*s.r.values+freeVisits {
+		return fault.New(fault.Limit, "more than %d names lead to the tensors of a pickle of %d values", s.visits-1, s.r.values)
 	}
 	d, err := s.class(classOf(o))
 	if err != nil || !d.module {

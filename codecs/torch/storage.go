@@ -48,7 +48,7 @@ func (r *reading) persistent(p *pickle.Persistent) (*Storage, error) {
 	s := &Storage{Key: key}
 	s.Location, _ = text(fields[3])
 	var err error
-	if s.Numel, err = r.count(fields[4], p.Off, "elements of storage "+quoted(key)); err != nil {
+	if s.Numel, err = r.count(fields[4], p.Off, "the elements of a storage"); err != nil {
 		return nil, err
 	}
 	if err := r.class(s, fields[1], p.Off); err != nil {
@@ -66,7 +66,7 @@ func (r *reading) persistent(p *pickle.Persistent) (*Storage, error) {
 		return nil, err
 	}
 	if len(fields) == 6 && fields[5] != nil {
-		return r.part(s, fields[5], p.Off)
+		return r.partOf(s, fields[5], p.Off)
 	}
 	return s, nil
 }
@@ -112,18 +112,12 @@ func (r *reading) retyped(first, s *Storage, off int64) (*Storage, error) {
 	if s.Numel*s.elem.bytes != first.Numel*first.elem.bytes {
 		return nil, r.at(fault.Mismatch, off, "storage %s has %d bytes as a %s, and %d as a %s", quoted(s.Key), s.Numel*s.elem.bytes, s.Class, first.Numel*first.elem.bytes, first.Class)
 	}
-	for _, other := range r.again {
-		if other.Key == s.Key && other.Class == s.Class {
-			return other, nil
-		}
-	}
 	s.of = first
-	r.again = append(r.again, s)
-	return s, nil
+	return r.other(s), nil
 }
 
-// part is the part of a legacy file's storage that view says.
-func (r *reading) part(s *Storage, view pickle.Value, off int64) (*Storage, error) {
+// partOf is the part of a legacy file's storage that view says.
+func (r *reading) partOf(s *Storage, view pickle.Value, off int64) (*Storage, error) {
 	t, ok := view.(*pickle.Tuple)
 	if !ok || len(t.Items) != 3 {
 		return nil, r.at(fault.Malformed, off, "a part of storage %s is not (key, offset, size)", quoted(s.Key))
@@ -132,25 +126,36 @@ func (r *reading) part(s *Storage, view pickle.Value, off int64) (*Storage, erro
 	if !ok {
 		return nil, r.at(fault.Malformed, off, "the key of a part of storage %s is no text", quoted(s.Key))
 	}
-	from, err := r.count(t.Items[1], off, "the offset of a part of storage "+quoted(s.Key))
+	from, err := r.count(t.Items[1], off, "the offset of a part of a storage")
 	if err != nil {
 		return nil, err
 	}
-	n, err := r.count(t.Items[2], off, "elements of a part of storage "+quoted(s.Key))
+	n, err := r.count(t.Items[2], off, "the elements of a part of a storage")
 	if err != nil {
 		return nil, err
 	}
 	if from > s.Numel-n {
 		return nil, r.at(fault.Extent, off, "a part of storage %s ends at element %d of %d", quoted(s.Key), from+n, s.Numel)
 	}
-	for _, other := range r.again {
-		if other.of == s && other.Key == key && other.off == from && other.Numel == n {
-			return other, nil
-		}
+	return r.other(&Storage{Key: key, Class: s.Class, Location: s.Location, DType: s.DType, Numel: n, elem: s.elem, left: s.left, of: s, off: from}), nil
+}
+
+// part is what tells storages that are parts of others from each other.
+type part struct {
+	of         *Storage
+	key, class string
+	off, numel int64
+}
+
+// other is the same part of another storage where it was met before, else s.
+func (r *reading) other(s *Storage) *Storage {
+	key := part{s.of, s.Key, s.Class, s.off, s.Numel}
+	if known := r.parts[key]; known != nil {
+		return known
 	}
-	p := &Storage{Key: key, Class: s.Class, Location: s.Location, DType: s.DType, Numel: n, elem: s.elem, left: s.left, of: s, off: from}
-	r.again = append(r.again, p)
-	return p, nil
+	r.parts[key] = s
+	r.again = append(r.again, s)
+	return s
 }
 
 // fill gives a storage its bytes as they are stored.

@@ -134,6 +134,7 @@ func (f *file) oldest(members map[string]extent) (*reading, error) {
 	o.r.root = root
 	var objects []*pickle.Object
 	err = each(root, func(v pickle.Value) error {
+		o.r.values++
 		switch v := v.(type) {
 		case *pickle.Object:
 			objects = append(objects, v)

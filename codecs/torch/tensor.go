@@ -24,7 +24,8 @@ type Tensor struct {
 	RequiresGrad bool
 	Parameter    bool // a torch.nn.Parameter
 
-	elem *element
+	elem   *element
+	stored model.Stored // how the file has a quantized tensor; zero for any other
 }
 
 // left is a tensor that has no bytes.
