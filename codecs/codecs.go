@@ -56,9 +56,13 @@ var Formats = []Format{
 	{Name: gguf.Format, Match: gguf.Match, Sniff: gguf.Sniff, Labels: gguf.Labels, Read: stored(gguf.Read)},
 	{Name: torch.Format, Match: torch.Match, Perhaps: torch.Perhaps, Sniff: torch.Sniff, Shards: true, Read: checkpoint(sharded(torch.Read, torch.ReadShard))},
 	{Name: torch.ScriptFormat, Match: torch.MatchScript, Sniff: torch.SniffScript, Read: stored(torch.ReadScript)},
+	{Name: torch.DistributedFormat, Match: torch.MatchDistributed, Sniff: never, Read: stored(torch.ReadDistributed)},
 	{Name: npy.ArchiveFormat, Match: npy.MatchArchive, Sniff: npy.SniffArchive, Read: stored(npy.ReadArchive)},
 	{Name: npy.Format, Match: npy.Match, Sniff: npy.Sniff, Read: stored(npy.Read)},
 }
+
+// never is the Sniff of what is known by its name alone.
+func never([]byte) bool { return false }
 
 // HeadSize is how many bytes of a file's beginning Sniff looks at.
 const HeadSize = 512

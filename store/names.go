@@ -11,7 +11,7 @@ import (
 var modelSuffixes = []string{
 	".safetensors", ".onnx", ".ort", ".gguf", ".ggml", ".pt", ".pth", ".ptl", ".jit", ".torchscript", ".ckpt", ".bin",
 	".pkl", ".pickle", ".joblib", ".h5", ".hdf5", ".keras", ".tflite", ".lite", ".npz", ".npy", ".msgpack", ".ot",
-	".mlmodel", ".pb", ".pdparams", ".nemo",
+	".mlmodel", ".pb", ".pdparams", ".nemo", ".distcp",
 }
 
 // indexSuffix ends the name of a file that says in which shard each tensor lies.
