@@ -312,7 +312,9 @@ func dtypeOf(v pickle.Value) *element {
 
 // part is the bytes of a part of a tensor: a file of torch.save in a file of the folder, of one tensor of its size.
 func (d *distributed) part(key string, b *block, elem *element) (*layout.File, error) {
-	i := slices.IndexFunc(d.parts[key], func(p chunk) bool { return slices.Equal(p.offsets, b.lo) || len(p.offsets) == 0 && len(d.parts[key]) == 1 })
+	i := slices.IndexFunc(d.parts[key], func(p chunk) bool {
+		return slices.Equal(p.offsets, b.lo) || len(p.offsets) == 0 && len(d.parts[key]) == 1
+	})
 	if i < 0 {
 		return nil, fault.New(fault.Missing, "the part of %s from %v lies nowhere", quoted(key), b.lo)
 	}
