@@ -1,6 +1,7 @@
 package ggml
 
 import (
+	"math"
 	"slices"
 	"sync"
 
@@ -39,6 +40,10 @@ func (k *kernels) improve(t quant.Tier) {
 	k.weighted[IQ4_NL] = v.quantizeIQ4_NL
 	k.plain[IQ4_XS] = func(dst []byte, x []float32) { v.quantizeIQ4_XS(dst, x, nil) }
 	k.weighted[IQ4_XS] = v.quantizeIQ4_XS
+	k.plain[MXFP4], k.plain[TQ1_0], k.plain[TQ2_0] = quantizeMXFP4Vector, quantizeTQ1_0Vector, quantizeTQ2_0Vector
+	for typ := range k.weightedRow {
+		k.weightedRow[typ] = func(dst []byte, x, w []float32, sigma2 float32) { v.quantizeRow(typ, dst, x, w, sigma2) }
+	}
 	for _, q := range kquants {
 		k.plain[q.typ] = func(dst []byte, x []float32) { v.quantize(q, dst, x) }
 		k.weighted[q.typ] = func(dst []byte, x, w []float32) { v.quantizeWeighted(q, dst, x, w) }
@@ -88,7 +93,8 @@ func widenVector(k *kquant, dst []float32, src []byte, run func(dst *float32, bl
 type lanes struct {
 	x, w, t                      [32][16]float32 // elements, weights, and what a kernel keeps
 	scale, offset, weight, sigma [16]float32
-	spare                        [9][16]float32
+	inverse, from                [16]float32 // of the levels that were found: x + from, times inverse
+	spare                        [10][16]float32
 }
 
 var lanesPool = sync.Pool{New: func() any { return new([2]lanes) }}
@@ -130,7 +136,7 @@ func (v *laneKernels) search(typ Type, l *[2]lanes) bool {
 		return v.affine(v.searchAffine, l, 32, 31, numeratorsQ5K)
 	case Q6_K:
 		eachLanes(l, 16, v.weighSquare)
-		v.scale(l, 32, numerators32)
+		v.scale(l, 16, 32, numerators32)
 	}
 	return true
 }
@@ -143,7 +149,7 @@ func (v *laneKernels) searchWeighted(typ Type, l *[2]lanes) bool {
 		return v.affine(v.searchAffine, l, 16, 3, numeratorsWeighted3)
 	case Q3_K:
 		eachLanes(l, 16, v.weighImportance)
-		v.scale(l, 4, numerators4)
+		v.scale(l, 16, 4, numerators4)
 	case Q4_K:
 		eachLanes(l, 32, v.weighImportance)
 		return v.affine(v.searchAffine, l, 32, 15, numeratorsWeighted15)
@@ -151,7 +157,7 @@ func (v *laneKernels) searchWeighted(typ Type, l *[2]lanes) bool {
 		eachLanes(l, 32, v.weighImportance)
 		return v.affine(v.searchAffine, l, 32, 31, numeratorsWeighted31)
 	case Q6_K:
-		v.scale(l, 32, numerators32)
+		v.scale(l, 16, 32, numerators32)
 	}
 	return true
 }
@@ -166,11 +172,11 @@ func (v *laneKernels) affine(search affineKernel, l *[2]lanes, n int, steps floa
 	return search(&l[0].x[0][0], &l[1].x[0][0], n, steps, &numerators[0], len(numerators)) == 0
 }
 
-// scale is searchScale over all lanes, of groups of 16.
-func (v *laneKernels) scale(l *[2]lanes, steps float32, numerators []float32) {
+// scale is searchScale over all lanes, of groups of n.
+func (v *laneKernels) scale(l *[2]lanes, n int, steps float32, numerators []float32) {
 	for k := range l {
 		for at := 0; at < 16; at += v.width {
-			v.searchScale(&l[k].x[0][at], 16, steps, &numerators[0], len(numerators))
+			v.searchScale(&l[k].x[0][at], n, steps, &numerators[0], len(numerators))
 		}
 	}
 }
@@ -185,6 +191,8 @@ var (
 	numeratorsWeighted31 = weightedGrid.numerators(31)
 	numeratorsIQ4        = numeratorsOfIQ4()
 	numerators4          = numeratorsOf(4)
+	numerators8          = numeratorsOf(8)
+	numerators16         = numeratorsOf(16)
 	numerators32         = numeratorsOf(32)
 )
 
@@ -349,5 +357,150 @@ func (v *laneKernels) quantizeIQ4_XS(dst []byte, x, w []float32) {
 		if w != nil {
 			w = w[super*n:]
 		}
+	}
+}
+
+// quantizeRow is the weighted form of Q4_0, Q4_1, Q5_0 or Q5_1, which keeps the levels of the search.
+func (v *laneKernels) quantizeRow(typ Type, dst []byte, x, w []float32, sigma2 float32) {
+	l := lanesPool.Get().(*[2]lanes)
+	defer lanesPool.Put(l)
+	size := int(typ.Block().Bytes)
+	for len(x) > 0 {
+		n := min(32, len(x)/32)
+		lay(l, x[:32*n], 32, func(l *lanes) *[32][16]float32 { return &l.x })
+		lay(l, w[:32*n], 32, func(l *lanes) *[32][16]float32 { return &l.w })
+		for k := range l {
+			for j := range l[k].sigma {
+				l[k].sigma[j] = sigma2
+			}
+		}
+		eachLanes(l, 32, v.weighImportance)
+		if !v.searchRow(typ, l) {
+			reference.weightedRow[typ](dst[:size*n], x[:32*n], w[:32*n], sigma2)
+		} else {
+			for j := range n {
+				l[j/16].storeRow(typ, dst[size*j:size*(j+1)], x[32*j:32*j+32], j%16)
+			}
+		}
+		dst, x, w = dst[size*n:], x[32*n:], w[32*n:]
+	}
+}
+
+func (v *laneKernels) searchRow(typ Type, l *[2]lanes) bool {
+	switch typ {
+	case Q4_0:
+		v.scale(l, 32, 8, numerators8)
+	case Q5_0:
+		v.scale(l, 32, 16, numerators16)
+	case Q4_1:
+		return v.affine(v.searchAffine, l, 32, 15, numeratorsWeighted15)
+	case Q5_1:
+		return v.affine(v.searchAffine, l, 32, 31, numeratorsWeighted31)
+	}
+	return true
+}
+
+// storeRow stores the block that was searched in a lane.
+func (l *lanes) storeRow(typ Type, block []byte, x []float32, lane int) {
+	var q [32]uint8
+	le.PutUint16(block, half(l.scale[lane]))
+	level := func(from float32, lowest int32, top uint32) {
+		levelAVX2(&q[0], &x[:32][0], l.inverse[lane], from, uint32(0x400000+lowest), top)
+	}
+	switch typ {
+	case Q4_0, Q5_0:
+		steps := int32(8)
+		if typ == Q5_0 {
+			steps = 16
+		}
+		if l.inverse[lane] != 0 { // the levels of zeros are 0
+			level(0, -steps, uint32(2*steps-1))
+		}
+		if typ == Q4_0 {
+			put4(block[2:18], &q)
+		} else {
+			put5(block[2:22], &q)
+		}
+	case Q4_1:
+		le.PutUint16(block[2:], half(-l.offset[lane]))
+		level(l.from[lane], 0, 15)
+		put4(block[4:20], &q)
+	case Q5_1:
+		le.PutUint16(block[2:], half(-l.offset[lane]))
+		level(l.from[lane], 0, 31)
+		put5(block[4:24], &q)
+	}
+}
+
+// quantizeMXFP4Vector is quantizeMXFP4. Blocks of values so small that a power of two within float32 does not undo their
+// scale are the reference's.
+func quantizeMXFP4Vector(dst []byte, x []float32) {
+	for ; len(x) > 0; dst, x = dst[17:], x[32:] {
+		magnitude := magnitudeAVX2(&x[:32][0], 32)
+		e := exponentsMXFP4.of(magnitude)
+		switch {
+		case magnitude == 0:
+			clear(dst[:17])
+		case magnitude < 0x1p-120 || e < 4:
+			quantizeMXFP4(dst, x[:32])
+		default:
+			dst[0] = e
+			packF4AVX2(&dst[1:17][0], &x[0], math.Float32frombits(uint32(255-e)<<23)) // 2^(128-e)
+		}
+	}
+}
+
+// exponentTable is exponentMXFP4 by table, for normal values: where, in the octave of an exponent, the next begins.
+type exponentTable [256]uint32
+
+var exponentsMXFP4 = func() *exponentTable {
+	t := new(exponentTable)
+	for e := uint32(1); e < 255; e++ {
+		above := exponentMXFP4(math.Float32frombits(e<<23)) + 1
+		lo, hi := e<<23, (e+1)<<23 // the first that has above lies behind lo, and is hi at the latest
+		for hi-lo > 1 {
+			if mid := lo + (hi-lo)/2; exponentMXFP4(math.Float32frombits(mid)) == above {
+				hi = mid
+			} else {
+				lo = mid
+			}
+		}
+		t[e] = hi
+	}
+	return t
+}()
+
+func (t *exponentTable) of(v float32) uint8 {
+	b := math.Float32bits(v)
+	e := uint8(b>>23) - 2
+	if b >= t[b>>23] {
+		e++
+	}
+	return e
+}
+
+// ternaryVector is ternary.
+func ternaryVector(q *[super]uint8, block []byte, x []float32) {
+	id := putScale(block, magnitudeAVX2(&x[:super][0], super))
+	if id-id != 0 { // what it makes of zeros is no number
+		ternary(q, block, x)
+		return
+	}
+	ternaryAVX2(&q[0], &x[0], id)
+}
+
+func quantizeTQ1_0Vector(dst []byte, x []float32) {
+	var q [super]uint8
+	for ; len(x) > 0; dst, x = dst[54:], x[super:] {
+		ternaryVector(&q, dst[52:54], x)
+		packTQ1_0(dst[:52], &q)
+	}
+}
+
+func quantizeTQ2_0Vector(dst []byte, x []float32) {
+	var q [super]uint8
+	for ; len(x) > 0; dst, x = dst[66:], x[super:] {
+		ternaryVector(&q, dst[64:66], x)
+		pack2(dst[:64], &q)
 	}
 }

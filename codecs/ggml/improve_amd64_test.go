@@ -35,7 +35,7 @@ func TestLanes(t *testing.T) {
 	}{
 		{"w", unsafe.Offsetof(l.w), 2048}, {"t", unsafe.Offsetof(l.t), 4096}, {"scale", unsafe.Offsetof(l.scale), 6144},
 		{"offset", unsafe.Offsetof(l.offset), 6208}, {"weight", unsafe.Offsetof(l.weight), 6272}, {"sigma", unsafe.Offsetof(l.sigma), 6336},
-		{"spare", unsafe.Offsetof(l.spare), 6400},
+		{"inverse", unsafe.Offsetof(l.inverse), 6400}, {"from", unsafe.Offsetof(l.from), 6464}, {"spare", unsafe.Offsetof(l.spare), 6528},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s lies at %d, for the kernels at %d", c.name, c.got, c.want)

@@ -137,6 +137,26 @@ func widenQ6_KAVX2(dst *float32, block *byte, d *float32, m *float32)
 //go:noescape
 func packIQ4AVX2(dst *byte, x *float32, inverse float32)
 
+// levelAVX2 takes the levels nearest to 32 elements, plus from, times inverse; bias is 2^22 plus the lowest level and top what is between it and the highest.
+//
+//go:noescape
+func levelAVX2(level *byte, x *float32, inverse float32, from float32, bias uint32, top uint32)
+
+// ternaryAVX2 rounds 256 elements times inverse, which are between -1 and 1 then, to the nearest integer, halves away from zero, and adds 1.
+//
+//go:noescape
+func ternaryAVX2(level *byte, x *float32, inverse float32)
+
+// packF4AVX2 stores the float4 nearest to 32 elements times inverse, doubled, the smaller of two that are as near, in 4 bits each.
+//
+//go:noescape
+func packF4AVX2(dst *byte, x *float32, inverse float32)
+
+// magnitudeAVX2 is the largest magnitude of n elements, n a multiple of 32 and not 0.
+//
+//go:noescape
+func magnitudeAVX2(x *float32, n int) float32
+
 // quantizeQ8_0AVX2 is quantizeQ8_0 for n blocks, of which there is at least one.
 //
 //go:noescape

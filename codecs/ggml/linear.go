@@ -94,6 +94,13 @@ func limits(x []float32) (lo, hi float32) {
 	return lo, hi
 }
 
+// put4 stores 32 elements of 4 bits.
+func put4(dst []byte, q *[32]uint8) {
+	for j := range 16 {
+		dst[j] = q[j] | q[j+16]<<4
+	}
+}
+
 // put5 stores 32 elements of 5 bits: the fifth bits, then the lower four.
 func put5(dst []byte, q *[32]uint8) {
 	var high uint32
@@ -113,9 +120,7 @@ func quantizeWeightedQ4_0(dst []byte, x, w []float32, sigma2 float32) {
 		var q [32]uint8
 		weigh(weight[:], x, w, sigma2)
 		le.PutUint16(dst, half(searchScale(q[:], 8, x[:32], weight[:])))
-		for j := range 16 {
-			dst[2+j] = q[j] | q[j+16]<<4
-		}
+		put4(dst[2:18], &q)
 	}
 }
 
@@ -137,9 +142,7 @@ func quantizeWeightedQ4_1(dst []byte, x, w []float32, sigma2 float32) {
 		d, m := searchAffine(q[:], 15, x[:32], weight[:], weightedGrid)
 		le.PutUint16(dst, half(d))
 		le.PutUint16(dst[2:], half(-m))
-		for j := range 16 {
-			dst[4+j] = q[j] | q[j+16]<<4
-		}
+		put4(dst[4:20], &q)
 	}
 }
 

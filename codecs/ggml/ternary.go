@@ -20,27 +20,39 @@ func ternary(q *[super]uint8, block []byte, x []float32) {
 }
 
 func quantizeTQ1_0(dst []byte, x []float32) {
+	var q [super]uint8
 	for ; len(x) > 0; dst, x = dst[54:], x[super:] {
-		var q [super]uint8
 		ternary(&q, dst[52:54], x)
-		for i := range 32 {
-			dst[i] = fraction(q[i], q[i+32], q[i+64], q[i+96], q[i+128])
-		}
-		for i := range 16 {
-			dst[32+i] = fraction(q[160+i], q[176+i], q[192+i], q[208+i], q[224+i])
-		}
-		for i := range 4 {
-			dst[48+i] = fraction(q[240+i], q[244+i], q[248+i], q[252+i], 0)
-		}
+		packTQ1_0(dst[:52], &q)
+	}
+}
+
+// packTQ1_0 stores levels: elements m, m+n, m+2n ... are the digits of a byte, with n of 32 for the first 160 elements,
+// 16 for the next 80, and 4 for the last 16.
+func packTQ1_0(dst []byte, q *[super]uint8) {
+	for i := range 32 {
+		dst[i] = fraction(q[i], q[i+32], q[i+64], q[i+96], q[i+128])
+	}
+	for i := range 16 {
+		dst[32+i] = fraction(q[160+i], q[176+i], q[192+i], q[208+i], q[224+i])
+	}
+	for i := range 4 {
+		dst[48+i] = fraction(q[240+i], q[244+i], q[248+i], q[252+i], 0)
 	}
 }
 
 // fraction is 0.abcde to the base 3 in units of 1/256, rounded up: the digits come back as the upper bytes of products
 // with 3.
 func fraction(a, b, c, d, e uint8) byte {
-	n := (((a*3+b)*3+c)*3+d)*3 + e
-	return byte((uint16(n)*256 + 242) / 243)
+	return fractions[(((a*3+b)*3+c)*3+d)*3+e]
 }
+
+var fractions = func() (f [256]byte) {
+	for n := range f {
+		f[n] = byte((n*256 + 242) / 243)
+	}
+	return f
+}()
 
 // digit is digit n of a fraction.
 func digit(f byte, n int) int32 {

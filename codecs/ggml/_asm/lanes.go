@@ -209,15 +209,17 @@ func (i isa) any(m mask) GPVirtual {
 
 // The fields of type lanes in package ggml.
 const (
-	lanesX      = 0    // rows of x
-	lanesW      = 2048 // rows of weights
-	lanesT      = 4096 // rows of what a kernel keeps
-	lanesScale  = 6144 // results
-	lanesOffset = 6144 + 64
-	lanesWeight = 6144 + 2*64
-	lanesSigma  = 6144 + 3*64
-	lanesSpare  = 6144 + 4*64 // what kernels have no register for
-	rowBytes    = 64
+	lanesX       = 0    // rows of x
+	lanesW       = 2048 // rows of weights
+	lanesT       = 4096 // rows of what a kernel keeps
+	lanesScale   = 6144 // results
+	lanesOffset  = 6144 + 64
+	lanesWeight  = 6144 + 2*64
+	lanesSigma   = 6144 + 3*64
+	lanesInverse = 6144 + 4*64 // of the levels that were found: x + from, times inverse
+	lanesFrom    = 6144 + 5*64
+	lanesSpare   = 6144 + 6*64 // what kernels have no register for
+	rowBytes     = 64
 )
 
 // rows is a walk over the rows of lanes.

@@ -353,3 +353,122 @@ func bitsOf() VecVirtual {
 	}), y)
 	return y
 }
+
+// levels32 writes the kernel that takes the levels of 32 elements as a search left them.
+func levels32() {
+	function("levelAVX2", "func(level *byte, x *float32, inverse, from float32, bias, top uint32)",
+		"takes the levels nearest to 32 elements, plus from, times inverse; bias is 2^22 plus the lowest level and top what is between it and the highest.")
+	level, x := argument("level"), argument("x")
+	inverse, from, bias, top, zero := YMM(), YMM(), YMM(), YMM(), YMM()
+	VBROADCASTSS(NewParamAddr("inverse", 16), inverse)
+	VBROADCASTSS(NewParamAddr("from", 20), from)
+	VBROADCASTSS(NewParamAddr("bias", 24), bias)
+	VBROADCASTSS(NewParamAddr("top", 28), top)
+	VPXOR(zero, zero, zero)
+	order, add, low := inOrder(), all32(magic), all32(0x7fffff)
+	var v [4]VecVirtual
+	for k := range v {
+		v[k] = YMM()
+		VADDPS(Mem{Base: x, Disp: 32 * k}, from, v[k])
+		VMULPS(inverse, v[k], v[k])
+		VADDPS(add, v[k], v[k])
+		VPAND(low, v[k], v[k])
+		VPSUBD(bias, v[k], v[k])
+		VPMAXSD(zero, v[k], v[k])
+		VPMINSD(top, v[k], v[k])
+	}
+	VMOVDQU(pack(v, false, order), Mem{Base: level})
+	VZEROUPPER()
+	RET()
+}
+
+// ternary32 writes the kernel that takes the levels of a super-block of three.
+func ternary32() {
+	function("ternaryAVX2", "func(level *byte, x *float32, inverse float32)",
+		"rounds 256 elements times inverse, which are between -1 and 1 then, to the nearest integer, halves away from zero, and adds 1.")
+	level, x := argument("level"), argument("x")
+	inverse := YMM()
+	VBROADCASTSS(NewParamAddr("inverse", 16), inverse)
+	sign, half, order, one := all32(signBit), all32(0x3effffff), inOrder(), all32(0x01010101)
+	end := GP64()
+	LEAQ(Mem{Base: x, Disp: 1024}, end)
+	each("elements", x, end, 128, func() {
+		v := load32(x)
+		for k := range v {
+			t := YMM()
+			VMULPS(inverse, v[k], v[k])
+			VANDPS(sign, v[k], t)
+			VORPS(half, t, t)
+			VADDPS(t, v[k], v[k])
+			VCVTTPS2DQ(v[k], v[k])
+		}
+		q := pack(v, true, order)
+		VPADDB(one, q, q)
+		VMOVDQU(q, Mem{Base: level})
+		ADDQ(Imm(32), level)
+	})
+	VZEROUPPER()
+	RET()
+}
+
+// mxfp4 writes the kernel that takes the levels of a block of MXFP4.
+func mxfp4() {
+	function("packF4AVX2", "func(dst *byte, x *float32, inverse float32)",
+		"stores the float4 nearest to 32 elements times inverse, doubled, the smaller of two that are as near, in 4 bits each.")
+	dst, x := argument("dst"), argument("x")
+	inverse := YMM()
+	VBROADCASTSS(NewParamAddr("inverse", 16), inverse)
+	abs, order, low, eight := all32(magnitude), inOrder(), all32(0x0f0f0f0f), all32(0x08080808)
+	v := load32(x)
+	var q, sign [4]VecVirtual
+	for k := range v {
+		q[k], sign[k] = YMM(), YMM()
+		VMULPS(inverse, v[k], v[k])
+		VPSRAD(Imm(31), v[k], sign[k])
+		VANDPS(abs, v[k], v[k])
+	}
+	for n, h := range []uint32{0x3f000000, 0x3fc00000, 0x40200000, 0x40600000, 0x40a00000, 0x40e00000, 0x41200000} { // 0.5 1.5 2.5 3.5 5 7 10
+		between := all32(h)
+		for k := range v {
+			m := YMM()
+			VCMPPS(Imm(less), v[k], between, m)
+			if n == 0 {
+				VPXOR(q[k], q[k], q[k])
+			}
+			VPSUBD(m, q[k], q[k])
+		}
+	}
+	levels, signs, zero := pack(q, false, order), pack(sign, true, order), YMM()
+	VPXOR(zero, zero, zero)
+	VPAND(eight, signs, signs)
+	VPCMPEQB(levels, zero, zero)
+	VPANDN(signs, zero, signs)
+	VPOR(signs, levels, levels)
+	putLevels(levels, low, dst, 0, 4)
+	VZEROUPPER()
+	RET()
+}
+
+// largest32 writes the kernel that is the magnitude of largest.
+func largest32() {
+	function("magnitudeAVX2", "func(x *float32, n int) float32", "is the largest magnitude of n elements, n a multiple of 32 and not 0.")
+	x, n := argument("x"), argument("n")
+	end := GP64()
+	LEAQ(Mem{Base: x, Index: n, Scale: 4}, end)
+	abs := all32(magnitude)
+	var most [4]VecVirtual
+	for k := range most {
+		most[k] = YMM()
+		VXORPS(most[k], most[k], most[k])
+	}
+	each("elements", x, end, 128, func() {
+		for k := range most {
+			v := YMM()
+			VANDPS(Mem{Base: x, Disp: 32 * k}, abs, v)
+			VMAXPS(v, most[k], most[k])
+		}
+	})
+	Store(spreadLane(VMAXPS, most).AsX(), ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}

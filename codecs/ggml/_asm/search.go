@@ -75,7 +75,7 @@ type problem struct {
 	highest, lowest, sumW, sumX, flat Mem
 	best                              Mem // the least error
 	low, scale                        Mem // where it was; low has its sign turned: then x - low is a sum
-	try, move, valid                  Mem // a scale, with what is added to its products
+	try, move, valid, inverse         Mem // a scale, with what is added to its products, and the inverse it came from
 }
 
 // affine writes the kernel that is searchAffine for two problems.
@@ -168,12 +168,15 @@ func affine(i isa, linear bool) {
 		i.store(s, p.scale)
 		i.store(s, p.try)
 		i.store(i.load(p.lowest), p.move)
+		i.store(inv, p.field(lanesInverse))
+		i.store(low, p.field(lanesFrom))
 		i.store(miss(p, "first"), p.best)
 	}
 
 	Label("try")
 	for _, p := range places {
 		inv, low := inverse(p, i.broadcast(Mem{Base: numerators}))
+		i.store(inv, p.inverse)
 		sumL, sumL2, sumLX := i.copy(i.zero()), i.copy(i.zero()), i.copy(i.zero())
 		zero, steps := i.zero(), i.broadcast(stepsAt)
 		p.each(p.name+"sums", func() {
@@ -208,7 +211,13 @@ func affine(i isa, linear bool) {
 		better := i.both(i.loadMask(p.valid), i.compare(less, e, least))
 		i.choose(least, better, e)
 		i.store(least, p.best)
-		v := i.load(p.low)
+		v := i.load(p.field(lanesInverse))
+		i.choose(v, better, p.inverse)
+		i.store(v, p.field(lanesInverse))
+		i.loadTo(v, p.field(lanesFrom))
+		i.choose(v, better, p.low)
+		i.store(v, p.field(lanesFrom))
+		i.loadTo(v, p.low)
 		i.choose(v, better, i.xor(i.load(p.move), sign()))
 		i.store(v, p.low)
 		i.loadTo(v, p.scale)
@@ -223,6 +232,9 @@ func affine(i isa, linear bool) {
 		f, v := i.loadMask(p.flat), i.load(p.scale)
 		i.choose(v, f, i.zero())
 		i.store(v, p.scale)
+		i.loadTo(v, p.field(lanesInverse))
+		i.choose(v, f, i.zero())
+		i.store(v, p.field(lanesInverse))
 		i.loadTo(v, p.low)
 		i.choose(v, f, i.xor(i.load(p.lowest), sign()))
 		i.store(v, p.low)
@@ -251,7 +263,7 @@ func twoPlaces() []*problem {
 		p := &problem{rows: rows{base, GP64(), end, 0}, name: name, bad: GP32()}
 		p.highest, p.lowest, p.sumW, p.sumX, p.flat = p.spare(0), p.spare(1), p.spare(2), p.spare(3), p.spare(4)
 		p.best, p.low, p.scale = p.spare(5), p.field(lanesOffset), p.field(lanesScale)
-		p.try, p.move, p.valid = p.spare(6), p.spare(7), p.spare(8)
+		p.try, p.move, p.valid, p.inverse = p.spare(6), p.spare(7), p.spare(8), p.spare(9)
 		list = append(list, p)
 	}
 	return list
@@ -363,6 +375,7 @@ func scale(i isa) {
 		i.choose(v, i.compare(notEqual, s.l2, i.zero()), i.div(s.lx, s.l2))
 		i.store(v, r.field(lanesScale))
 		i.store(i.mul(v, s.lx), r.spare(2))
+		i.store(s.inverse, r.field(lanesInverse))
 	}
 	DECQ(tries)
 	Label("try")
@@ -373,13 +386,20 @@ func scale(i isa) {
 		d := i.div(s.lx, s.l2)
 		i.choose(best, better, i.mul(d, s.lx))
 		i.choose(found, better, d)
+		v := i.load(r.field(lanesInverse))
+		i.choose(v, better, s.inverse)
+		i.store(v, r.field(lanesInverse))
 	}
 	i.store(best, r.spare(2))
 	i.store(found, r.field(lanesScale))
 	SUBQ(Imm(uint64(i.together())), tries)
 	JNZ(LabelRef("try"))
-	i.choose(found, i.loadMask(r.spare(0)), i.zero())
+	zeros = i.loadMask(r.spare(0))
+	i.choose(found, zeros, i.zero())
 	i.store(found, r.field(lanesScale))
+	i.loadTo(found, r.field(lanesInverse))
+	i.choose(found, zeros, i.zero())
+	i.store(found, r.field(lanesInverse))
 	VZEROUPPER()
 	RET()
 }
