@@ -1,7 +1,7 @@
 """Makes models of random values, and reads them from a mount with the libraries that people use.
 
     readers.py make STORE SEED
-    readers.py check STORE MOUNTPOINT SEED METHOD...      METHOD: numpy safe_open mmap pread npy
+    readers.py check STORE MOUNTPOINT SEED METHOD...      METHOD: numpy safe_open mmap pread npy npz
 
 The expectation is NumPy's and ml_dtypes' own: the stored file as NumPy maps it, cast by them. Bits must be equal, except
 that a NaN which was converted may be any NaN. What is wrong is printed, a line each; the exit code is 1 then.
@@ -13,6 +13,7 @@ import os
 import random
 import struct
 import sys
+import zipfile
 from pathlib import Path
 
 import ml_dtypes
@@ -79,15 +80,24 @@ def make(store, seed):
         write(store / f"only-{dtype.lower()}/v1/model.safetensors", {f"t{i}": (dtype, bits(rng, dtype, shape)) for i, shape in enumerate(SHAPES)})
     write(store / "empty/v1/model.safetensors", {})
     write(store / "large/v1/model.safetensors", {f"w{i}": ("F32", bits(rng, "F32", (2_400_000 + i,))) for i in range(9)})
+    arrays = {}
     for dtype in ("BOOL", "U8", "I16", "U32", "I64", "F16", "F32", "F64", "C64"):
         for i, shape in enumerate([(), (0, 3), (5, 7, 2)]):
             for order in ("little", "big", "columns") if len(shape) == 3 else ("big",):
                 array = bits(rng, dtype, shape)
                 if order == "big":
                     array = array.astype(array.dtype.newbyteorder(">"))
+                array = np.asfortranarray(array) if order == "columns" else array
+                arrays[f"{dtype.lower()}/{i}:{order}"] = array
                 path = store / f"array-{dtype.lower()}-{i}-{order}.npy"
-                np.save(path, np.asfortranarray(array) if order == "columns" else array)
+                np.save(path, array)
                 os.utime(path, (SETTLED, SETTLED))
+    arrays["large"] = bits(rng, "I32", (3_000_001,))
+    for name, save in {"stored": np.savez, "deflated": np.savez_compressed}.items():
+        path = store / f"archive-{name}/v1/model.npz"
+        path.parent.mkdir(parents=True)
+        save(path, **arrays)
+        os.utime(path, (SETTLED, SETTLED))
 
 
 # --- what must be there ------------------------------------------------------------------------------------------------
@@ -109,7 +119,7 @@ def files_of(store, model):
     version = store / model / "v1"
     index = next(version.glob("*.index.json"), None)
     if index is None:
-        return {next(path for path in version.iterdir() if path.suffix in (".npy", ".safetensors")): "model.safetensors"}
+        return {next(path for path in version.iterdir() if path.suffix in (".npy", ".npz", ".safetensors")): "model.safetensors"}
     shards = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
     return {version / shard: shard for shard in shards}
 
@@ -119,9 +129,12 @@ def stored(path):
     if path.suffix == ".safetensors":
         tensors = parsed(path)
         return {name: tensors[name] for name, _ in sorted(header(path)[0].items(), key=lambda item: item[1]["data_offsets"])}
-    array = np.load(path)
-    array = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"))).reshape(array.shape)
-    return {path.stem: (next(name for name, kind in TYPES.items() if np.dtype(kind) == array.dtype), array)}
+    loaded = np.load(path)
+    tensors = {}
+    for name, array in {path.stem: loaded}.items() if path.suffix == ".npy" else loaded.items():
+        array = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"))).reshape(array.shape)
+        tensors[name] = (next(name for name, kind in TYPES.items() if np.dtype(kind) == array.dtype), array)
+    return tensors
 
 
 def parsed(path):
@@ -278,6 +291,25 @@ class Check:
             path = version / "npy" / (row["file"] + ".npy")
             mode = "r" if array.nbytes and array.ndim else None
             self.complain(path, difference(np.load(path, mmap_mode=mode, allow_pickle=False), want, dtype in WIDE))
+
+    def npz(self, model):
+        """numpy.load finds every tensor in one archive, of which zipfile finds each CRC-32 right."""
+        path = self.mount / model / "v1/npz/weights.npz"
+        tensors = self.tensors(model)
+        if not tensors:
+            return self.complain(path, "is there, without a tensor" if path.exists() else "")
+        with np.load(path, allow_pickle=False) as archive:
+            self.complain(path, "" if archive.files == [name for name in self.named(model) if name in tensors] else f"holds {archive.files}")
+            for name, (dtype, array) in tensors.items():
+                with np.errstate(all="ignore"):
+                    want = array.astype(np.float32) if dtype in WIDE else array
+                self.complain(f"{path} {name}", difference(archive[name], want, dtype in WIDE))
+        with zipfile.ZipFile(path) as archive:
+            self.complain(path, f"{archive.testzip()} has another CRC-32" if archive.testzip() else "")
+
+    def named(self, model):
+        """The names of a model's tensors in order."""
+        return [row["name"] for row in json.loads((self.mount / model / "v1/tensors/index.json").read_bytes())["tensors"]]
 
 
 def main(verb, store, *rest):

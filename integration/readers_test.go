@@ -23,7 +23,7 @@ func TestPythonReaders(t *testing.T) {
 	if d := python(time.Minute, "make", store, "394"); !d.ok() {
 		t.Fatal(d)
 	}
-	methods := []string{"numpy", "safe_open", "mmap", "pread", "npy"}
+	methods := []string{"numpy", "safe_open", "mmap", "pread", "npy", "npz"}
 	for i := range methods {
 		t.Run(methods[i]+" first", func(t *testing.T) {
 			m := mounted(t, store)
@@ -48,12 +48,27 @@ func TestPythonReadersAreSharp(t *testing.T) {
 	}
 	flip(t, filepath.Join(other, "m/v1/model.safetensors"))
 	m := mounted(t, store)
-	for _, method := range []string{"numpy", "safe_open", "mmap", "pread", "npy"} {
+	for _, method := range []string{"numpy", "safe_open", "mmap", "pread", "npy", "npz"} {
 		if d := python(time.Minute, "check", store, m.point, "1", method); !d.ok() {
 			t.Errorf("%s: %v", method, d)
 		}
 		if d := python(time.Minute, "check", other, m.point, "1", method); d.code != 1 && method != "safe_open" || d.hung {
 			t.Errorf("%s finds nothing wrong with other bytes: %v", method, d)
+		}
+	}
+}
+
+// TestUnzip: Info-ZIP finds each CRC-32 of an archive right, whether it reads it first or after others.
+func TestUnzip(t *testing.T) {
+	needMount(t, "unzip")
+	store := folder(t, "store")
+	put(t, filepath.Join(store, "large/v1/model.safetensors"), safetensors(layers(48<<20, 7, 1)))
+	put(t, filepath.Join(store, "small/v1/model.safetensors"), safetensors(layers(100<<10, 3, 2)))
+	m := mounted(t, store)
+	for _, model := range []string{"large", "small", "large"} {
+		d := command(time.Minute, "unzip", "-tq", m.at(model+"/v1/npz/weights.npz"))
+		if !d.ok() || !strings.Contains(d.out, "No errors detected") {
+			t.Errorf("%s: %v\n%s", model, d, d.out)
 		}
 	}
 }

@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CGO_ENABLED=0
-export ISOMERFS_TEST_REQUIRE=${ISOMERFS_TEST_REQUIRE-fuse,fusermount3,root,python,torch,scanners,fio,rsync,cpu,llamacpp}
+export ISOMERFS_TEST_REQUIRE=${ISOMERFS_TEST_REQUIRE-fuse,fusermount3,root,python,torch,scanners,fio,rsync,unzip,cpu,llamacpp}
 steps=${*:-unit race tiers platforms integration}
 
 step() { printf '\n== %s\n' "$*"; }
@@ -26,6 +26,7 @@ programs() {
 	command -v fio >/dev/null || missing+=(fio)
 	command -v rsync >/dev/null || missing+=(rsync)
 	command -v getfattr >/dev/null || missing+=(attr)
+	command -v unzip >/dev/null || missing+=(unzip)
 	[ ${#missing[@]} = 0 ] && return
 	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 		step "installing ${missing[*]}"
