@@ -60,8 +60,8 @@ type Model struct {
 	Beside layout.Files
 	Name   string
 
-	// Verify reads all of the files that they state checksums of, and compares them; nil where they state none. What
-	// Data gives is compared as it is read: see layout.Summed.
+	// Verify reads all of the files that they state checksums of, and compares them; nil where they state none, or none
+	// but those that what Data gives is compared with as it is read (see layout.Summed).
 	Verify func(ctx context.Context) error
 
 	// Imports is what Python would import to load the files, where they are programs (pickles); nil where they are not.

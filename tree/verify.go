@@ -140,7 +140,7 @@ func (t *Tree) verifyOne(ctx context.Context, v *version, name string, report fu
 	case err != nil:
 		report(v.finding(v.blamed(name, err), checkStructure, err, ""))
 	default:
-		err := checksums(ctx, m)
+		sums, err := checksums(ctx, m)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -148,7 +148,7 @@ func (t *Tree) verifyOne(ctx context.Context, v *version, name string, report fu
 		if err != nil {
 			at = v.blamed(name, err)
 		}
-		report(v.finding(at, checkStructure, err, found(t.formats[order].Name, m)))
+		report(v.finding(at, checkStructure, err, sound(t.formats[order].Name, m, sums)))
 	}
 	if err := v.verifyPickles(ctx, name, len(orders) > 0, report); err != nil {
 		return err
@@ -160,18 +160,24 @@ func (t *Tree) verifyOne(ctx context.Context, v *version, name string, report fu
 	return v.verifyDigest(ctx, f, recorded, report)
 }
 
-// checksums compares what a model's files state of their own bytes with these.
-func checksums(ctx context.Context, m *model.Model) error {
-	if m.Verify == nil {
-		return nil
+// checksums compares what a model's files state of their own bytes with these. known: they state something.
+func checksums(ctx context.Context, m *model.Model) (known bool, err error) {
+	if m.Verify != nil {
+		return true, fault.In(m.File, m.Verify(ctx))
 	}
-	return fault.In(m.File, m.Verify(ctx))
+	for _, t := range m.Tensors {
+		known = known || t.Data.Unverified() > 0
+		if err := t.Data.Verify(ctx); err != nil {
+			return true, fault.In(m.File, err)
+		}
+	}
+	return known, nil
 }
 
-// found says what a sound model is.
-func found(format string, m *model.Model) string {
+// sound is what a model is in which nothing wrong was found.
+func sound(format string, m *model.Model, sums bool) string {
 	text := fmt.Sprintf("%s, %d tensors", format, len(m.Tensors))
-	if m.Verify != nil {
+	if sums {
 		text += ", checksums match"
 	}
 	return text
@@ -202,8 +208,9 @@ func (c *contents) verify(ctx context.Context, want func(string) bool, whole boo
 			}
 			var wrong error
 			var blamed string
+			sums := false
 			if slices.ContainsFunc(m.Files, want) {
-				if wrong = checksums(ctx, m); wrong != nil {
+				if sums, wrong = checksums(ctx, m); wrong != nil {
 					blamed = v.blamed(x.file, wrong)
 				}
 				if ctx.Err() != nil {
@@ -211,7 +218,7 @@ func (c *contents) verify(ctx context.Context, want func(string) bool, whole boo
 				}
 			}
 			for _, name := range m.Files {
-				detail := found(x.format.Name, m)
+				detail := sound(x.format.Name, m, sums)
 				if name != x.file {
 					detail = "of " + x.file
 				}

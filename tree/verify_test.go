@@ -1,6 +1,8 @@
 package tree
 
 import (
+	"archive/zip"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -96,5 +98,33 @@ func TestVerify(t *testing.T) {
 	cancel()
 	if err := tr.Verify(ctx, n, func(Finding) {}); err == nil {
 		t.Error("a cancelled verification says that it is done")
+	}
+}
+
+// TestVerifySums: what a file states of its own bytes is compared, of one file and of a version alike.
+func TestVerifySums(t *testing.T) {
+	tr, root := makeTree(t, map[string]string{"good/v1/notes.txt": "x", "bad/v1/notes.txt": "x"})
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	f, err := w.CreateHeader(&zip.FileHeader{Name: "w.npy", Method: zip.Store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Write([]byte("\x93NUMPY\x01\x00\x3a\x00{'descr': '|i1', 'fortran_order': False, 'shape': (400,)}\n" + strings.Repeat("a", 400)))
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	put(t, root, "good/v1/w.npz", b.String())
+	put(t, root, "bad/v1/w.npz", strings.Replace(b.String(), "aaaaaa", "aaaaab", 1))
+	for p, want := range map[string]string{
+		"good/v1":              "good/v1/source/w.npz structure ok\n",
+		"bad/v1":               "bad/v1/source/w.npz structure bad\n",
+		"good/v1/source/w.npz": "good/v1/source/w.npz structure ok\n",
+		"bad/v1/source/w.npz":  "bad/v1/source/w.npz structure bad\n",
+		"bad/v1/npy":           "bad/v1/source/w.npz structure bad\n",
+	} {
+		if got := findings(t, tr, p); got != want {
+			t.Errorf("%s:\n%swant\n%s", p, got, want)
+		}
 	}
 }

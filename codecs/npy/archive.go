@@ -54,11 +54,11 @@ func ReadArchive(ctx context.Context, files layout.Files, name string) (*model.M
 		Format: ArchiveFormat, File: name, Files: []string{name}, Sources: []layout.Source{src}, Source: src,
 		Metadata: map[string]string{},
 	}
+	if a.HasCRCs() {
+		m.Verify = a.Verify
+	}
 	for i := range a.Members {
 		member := &a.Members[i]
-		if member.HasCRC {
-			m.Verify = a.Verify
-		}
 		t, err := array(ctx, a, member)
 		switch {
 		case errors.Is(err, fault.Unsupported):

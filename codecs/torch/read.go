@@ -96,11 +96,21 @@ func (f *file) model(format string) (*model.Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	m, err := a.model(format)
+	if err == nil && a.zip.HasCRCs() {
+		m.Verify = a.zip.Verify
+	}
+	return m, err
+}
+
+// model reads the archive as a model of a format.
+func (a *archive) model(format string) (*model.Model, error) {
 	if a.isScript() != (format == ScriptFormat) {
 		return nil, fault.New(fault.Unsupported, "this is %s TorchScript archive", map[bool]string{true: "a", false: "no"}[a.isScript()])
 	}
 	var list []found
 	var r *reading
+	var err error
 	container := Script
 	switch {
 	case a.isScript():
@@ -112,7 +122,7 @@ func (f *file) model(format string) (*model.Model, error) {
 		if r, err = a.pickle("data.pkl", "data/"); err != nil {
 			return nil, err
 		}
-		return r.model(Zip, f.shard)
+		return r.model(Zip, a.shard)
 	}
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
+	"slices"
 
 	"github.com/isomerfs/isomerfs/fault"
 	"github.com/isomerfs/isomerfs/layout"
@@ -88,6 +89,11 @@ func (m *Member) unpack(ctx context.Context, ws layout.Workspace, packed *layout
 		err = wrongSum(crc.Sum32(), m.CRC)
 	}
 	return m.placed(err)
+}
+
+// HasCRCs reports whether the archive states CRC-32s.
+func (a *Archive) HasCRCs() bool {
+	return slices.ContainsFunc(a.Members, func(m Member) bool { return m.HasCRC })
 }
 
 // Verify reads every member that has a CRC-32, and fails at the first whose bytes have another.
