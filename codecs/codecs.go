@@ -54,6 +54,7 @@ var Formats = []Format{
 	{Name: safetensors.Format, Match: safetensors.Match, Sniff: safetensors.Sniff, Shards: true, Read: checkpoint(safetensors.Read)},
 	{Name: onnx.Format, Match: onnx.Match, Sniff: onnx.Sniff, Read: stored(onnx.Read)},
 	{Name: gguf.Format, Match: gguf.Match, Sniff: gguf.Sniff, Labels: gguf.Labels, Read: stored(gguf.Read)},
+	{Name: torch.ZeROFormat, Match: torch.MatchZeRO, Sniff: never, Read: stored(torch.ReadZeRO)},
 	{Name: torch.Format, Match: torch.Match, Perhaps: torch.Perhaps, Sniff: torch.Sniff, Shards: true, Read: checkpoint(sharded(torch.Read, torch.ReadShard))},
 	{Name: torch.ScriptFormat, Match: torch.MatchScript, Sniff: torch.SniffScript, Read: stored(torch.ReadScript)},
 	{Name: torch.DistributedFormat, Match: torch.MatchDistributed, Sniff: never, Read: stored(torch.ReadDistributed)},

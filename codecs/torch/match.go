@@ -51,6 +51,9 @@ func Perhaps(name string) bool {
 // isBeside reports whether a file is what a training keeps beside the weights in a file of its own, as transformers'
 // Trainer and accelerate name them: it holds no weights.
 func isBeside(base string) bool {
+	if strings.HasSuffix(base, "_optim_states.pt") { // DeepSpeed's: ReadZeRO has them
+		return true
+	}
 	stem, ext := strings.TrimSuffix(base, path.Ext(base)), path.Ext(base)
 	switch ext {
 	case ".pt", ".pth", ".bin", ".pkl":
