@@ -109,7 +109,7 @@ func (r *reading) codes(t *Tensor, at int64) (f *layout.File, reason string, err
 func (r *reading) perChannel(o *pickle.Object, t *Tensor, q *layout.File, code code, params []pickle.Value) (*Tensor, error) {
 	axis, ok := item(params, 3).(int64)
 	if !ok || axis < 0 || axis >= int64(len(t.Shape)) {
-		return nil, r.at(fault.Malformed, o.Off, "a quantized tensor of %d dimensions whose axis is %v", len(t.Shape), item(params, 3))
+		return nil, r.at(fault.Malformed, o.Off, "a quantized tensor of %d dimensions whose axis is %s", len(t.Shape), described(item(params, 3)))
 	}
 	zeros, zero, reason, err := r.channel(o, params[2], t.Shape[axis])
 	if err != nil || reason != "" {

@@ -313,8 +313,13 @@ func (g grid) check(ends []int64) error {
 
 // run writes the tensor in windows that fit the memory, each from all the runs that touch it.
 func (d *dense) run(ctx context.Context, ws layout.Workspace, w io.WriterAt) error {
+	return d.fill(ctx, ws, w, max(1<<20, ws.Budget()/2))
+}
+
+// fill writes it in windows of so many bytes.
+func (d *dense) fill(ctx context.Context, ws layout.Workspace, w io.WriterAt, window int64) error {
 	const step = 1 << 14 // runs at a time
-	window := max(1<<20, ws.Budget()/2) / d.elem * d.elem
+	window = window / d.elem * d.elem
 	buf := make([]byte, min(window, d.size))
 	to := make([]int64, step)
 	for from := int64(0); from < d.size; from += window {

@@ -264,6 +264,14 @@ func (r *reading) converted(t *Tensor, dtype pickle.Value) (*Tensor, error) {
 	return &Tensor{DType: e.dtype, Shape: t.Shape, Data: data, elem: e, RequiresGrad: t.RequiresGrad}, nil
 }
 
+// described is a value in a reason: a number or a word as it is, anything else by its kind.
+func described(v pickle.Value) string {
+	if text := fact(v); text != "" {
+		return text
+	}
+	return named(v)
+}
+
 // named is what a value is called in a reason.
 func named(v pickle.Value) string {
 	switch v := v.(type) {
