@@ -60,7 +60,7 @@ type Output = model.Output
 // Table lists the views in the order of listing.
 var Table = []View{
 	{
-		Name: "safetensors", Precisions: safetensors.Precisions, Further: safetensors.Merged, More: safetensors.More, Plan: safetensors.Plan,
+		Name: "safetensors", Precisions: safetensors.Precisions, Further: safetensors.Merged, More: safetensors.More, Asked: safetensors.Asked, Plan: safetensors.Plan,
 		Readers: packages("safetensors>=0.4.0", "torch>=2.1"), // float8 since then
 		Loses:   []string{"fp16 and bf16 round what is stored wider", "fp16 makes infinities of what is beyond 65504"},
 		Needs:   []string{"no tensor of complex128"},

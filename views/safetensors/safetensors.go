@@ -22,14 +22,19 @@ import (
 	"github.com/isomerfs/isomerfs/model"
 )
 
-// mergedSuffix marks the precisions that join the shards of a model in one file.
-const mergedSuffix = "-merged"
+// The modifiers: mergedSuffix joins the shards of a model in one file, averagedSuffix shows the average of the weights
+// (EMA) that a checkpoint keeps beside them, under the names of the weights.
+const (
+	mergedSuffix   = "-merged"
+	averagedSuffix = "-ema"
+)
 
 // Precisions are the folders of the view in order of listing, and Merged those that a model in several files has
-// besides.
+// besides. Asked are those that are there when they are asked for.
 var (
 	Precisions = []string{"fp32", "fp16", "bf16"}
 	Merged     = []string{"fp32" + mergedSuffix, "fp16" + mergedSuffix, "bf16" + mergedSuffix}
+	Asked      = []string{"fp32" + averagedSuffix, "fp16" + averagedSuffix, "bf16" + averagedSuffix}
 )
 
 var targets = map[string]model.DType{"fp32": model.F32, "fp16": model.F16, "bf16": model.BF16}
@@ -51,6 +56,7 @@ func More(m *model.Model) []string {
 // or with quantized weights that are not decoded here, and as Absent for a precision that the model does not have.
 func Plan(m *model.Model, precision string) ([]model.Output, error) {
 	name, merged := strings.CutSuffix(precision, mergedSuffix)
+	name, averaged := strings.CutSuffix(name, averagedSuffix)
 	target, ok := targets[name]
 	if !ok {
 		return nil, fault.New(fault.Absent, "safetensors has no precision %q", precision)
@@ -58,6 +64,12 @@ func Plan(m *model.Model, precision string) ([]model.Output, error) {
 	if merged && m.Shards == nil {
 		return nil, fault.New(fault.Absent, "the model is stored in one file, so there are no shards to join").
 			Remedied("safetensors/%s is that file's view", name)
+	}
+	if averaged {
+		if len(m.Averaged) == 0 {
+			return nil, fault.New(fault.Absent, "the model is stored without an average of its weights").Remedied("safetensors/%s is of the weights", name)
+		}
+		m = &model.Model{Format: m.Format, File: m.File, Tensors: m.Averaged, Metadata: m.Metadata}
 	}
 	tensors, err := weights(m, target)
 	if err != nil {
