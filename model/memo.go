@@ -10,35 +10,49 @@ import (
 // Memo keeps nothing.
 type Memo struct {
 	mu   sync.Mutex
-	kept map[any]kept // guarded by mu
+	kept map[any]*kept // guarded by mu
 }
 
 type kept struct {
+	mu    sync.Mutex
+	known bool // guarded by mu, as are those below
 	value any
 	err   error
 }
 
 // Get is what make makes, made once for a key: a value of a type of the caller's own. It is made by one caller at a
-// time. A failure is kept too, but one that passes: of a disk, of a file that changed.
+// time, which may get others for it. A failure is kept too, but one that passes: of a disk, of a file that changed.
 func (m *Memo) Get(key any, make func() (any, error)) (any, error) {
 	if m == nil {
 		return make()
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if k, ok := m.kept[key]; ok {
+	k := m.at(key)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.known {
 		return k.value, k.err
 	}
 	value, err := make()
-	switch fault.KindOf(err) {
-	case fault.Unknown, fault.IO, fault.Changed, fault.Timeout, fault.Denied:
-		if err != nil {
+	if err != nil {
+		switch fault.KindOf(err) {
+		case fault.Unknown, fault.IO, fault.Changed, fault.Timeout, fault.Denied:
 			return value, err
 		}
 	}
-	if m.kept == nil {
-		m.kept = map[any]kept{}
-	}
-	m.kept[key] = kept{value, err}
+	k.known, k.value, k.err = true, value, err
 	return value, err
+}
+
+func (m *Memo) at(key any) *kept {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k := m.kept[key]
+	if k == nil {
+		if m.kept == nil {
+			m.kept = map[any]*kept{}
+		}
+		k = &kept{}
+		m.kept[key] = k
+	}
+	return k
 }
