@@ -324,9 +324,9 @@ func TestQuantized(t *testing.T) {
 
 // TestAbsent: why there is no such view, with what would help.
 func TestAbsent(t *testing.T) {
-	config := &stored{name: "config", data: []byte(`{"quantization_config":{"quant_method":"gptq","bits":4}}`)}
+	config := &stored{name: "config", data: []byte(`{"quantization_config":{"quant_method":"vq3","bits":4}}`)}
 	plain := folder{"m.safetensors": container("m", nil, fill("w", model.F32, 2)), "a.npy": array("a", npy.Header{DType: model.C128, Shape: []int64{2}}, make([]byte, 32))}
-	gptq := folder{"m.safetensors": plain["m.safetensors"], "config.json": config}
+	vq := folder{"m.safetensors": plain["m.safetensors"], "config.json": config}
 	narrow := folder{"m.safetensors": container("m", nil, fill("w", model.F4, 2))}
 	empty := folder{"m.safetensors": container("m", nil)}
 	reserved := open(t, plain, "m.safetensors")
@@ -344,7 +344,7 @@ func TestAbsent(t *testing.T) {
 		{open(t, plain, "m.safetensors"), "tensors", "fp16", fault.Absent, "precision"},
 		{open(t, plain, "m.safetensors"), "npy", "fp16", fault.Absent, "precision"},
 		{open(t, plain, "a.npy"), "safetensors", "fp32", fault.Unsupported, "C128"},
-		{open(t, gptq, "m.safetensors"), "safetensors", "fp32", fault.Unsupported, "gptq"},
+		{open(t, vq, "m.safetensors"), "safetensors", "fp32", fault.Unsupported, "vq3"},
 		{open(t, narrow, "m.safetensors"), "npy", "", fault.Unsupported, "F4"},
 		{open(t, empty, "m.safetensors"), "npy", "", fault.Unsupported, "no tensors"},
 		{reserved, "safetensors", "fp32", fault.Unsupported, "__metadata__"},
@@ -357,7 +357,7 @@ func TestAbsent(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"tensors", "npy"} {
-		plan(t, gptq, open(t, gptq, "m.safetensors"), name, "")
+		plan(t, vq, open(t, vq, "m.safetensors"), name, "")
 	}
 	if left := view("npy").Left(open(t, narrow, "m.safetensors")); len(left) != 1 || left[0].Name != "w" || !strings.Contains(left[0].Reason, "F4") {
 		t.Errorf("left out of npy: %v", left)

@@ -44,6 +44,9 @@ func fp8(tensors []model.Tensor, settings map[string]any) ([]model.Tensor, error
 			continue
 		}
 		if scale := scales[t.Name]; scale != nil {
+			if t.DType == model.I8 {
+				return nil, fault.New(fault.Unsupported, "tensor %q: %s with scales is not decoded here", t.Name, t.DType)
+			}
 			data, err := product(t, *scale, rows, columns)
 			if err != nil {
 				return nil, err
@@ -155,6 +158,13 @@ type scaled struct {
 }
 
 func newScaled(dtype model.DType, run int64) (scaled, error) {
+	s := scaled{dtype: dtype, run: run, value: new([256]float32)}
+	if dtype == model.I8 {
+		for i := range s.value {
+			s.value[i] = float32(int8(i))
+		}
+		return s, nil
+	}
 	op, ok := quant.Cast(dtype, model.F32)
 	if b := dtype.Block(); !ok || b.Elems != 1 || b.Bytes != 1 {
 		return scaled{}, fault.New(fault.Unsupported, "%s with scales is not decoded here", dtype)
@@ -167,7 +177,6 @@ func newScaled(dtype model.DType, run int64) (scaled, error) {
 	if err := op.Apply(wide[:], [][]byte{code[:]}); err != nil {
 		return scaled{}, err
 	}
-	s := scaled{dtype: dtype, run: run, value: new([256]float32)}
 	for i := range s.value {
 		s.value[i] = math.Float32frombits(binary.LittleEndian.Uint32(wide[4*i:]))
 	}

@@ -264,7 +264,7 @@ func TestWeightsRefused(t *testing.T) {
 		says string
 	}{
 		"a method of another time": {quantized("vq3", nil, w), fault.Unsupported, "vq3"},
-		"gptq":                     {quantized("gptq", nil, w), fault.Unsupported, "gptq"},
+		"gptq":                     {quantized("gptq", nil, w), fault.Unsupported, "GPTQ"},
 		"no method":                {quantized("", map[string]any{"bits": 4}, w), fault.Unsupported, "quant_method"},
 		"a config that is broken":  {&model.Model{Quantization: &model.Quantization{Err: fault.New(fault.Malformed, "broken")}}, fault.Malformed, "broken"},
 		"too few scales":           {quantized("fp8", blocks, w, tensor("w_scale_inv", model.F32, floats(1, 2), 1, 2)), fault.Mismatch, "need 3"},

@@ -212,11 +212,14 @@ func (c *converter) text(key, value string) {
 // that is stored as several tensors stands last, in the order of what it is stored as, but where it keeps the name of
 // one of them.
 func (c *converter) inputs() ([]model.Tensor, error) {
-	weights, err := packed.Weights(c.model)
+	stored := model.Unwrapped(c.model.Tensors)
+	weights, err := slices.Clone(stored), error(nil)
+	if q := c.model.Quantization; q == nil || q.Method != "mxfp4" { // which goes into the file as it is
+		weights, err = packed.Weights(c.model)
+	}
 	if err != nil {
 		return nil, err
 	}
-	stored := model.Unwrapped(c.model.Tensors)
 	shards := make([]int, max(1, len(c.model.Shards)))
 	for i := range shards {
 		shards[i] = i
