@@ -168,10 +168,10 @@ func TestMetadata(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if *m.Parameters != 9 || m.Format != "safetensors" || len(m.Broken) != 1 || m.Broken[0].Path != "source/b.safetensors" || m.Broken[0].Fault != "truncated" || fmt.Sprint(m.Unavailable) != "[{safetensors/fp32/b} {safetensors/fp16/b} {safetensors/bf16/b} {onnx} {gguf} {npz/b} {npy/b} {tensors/b}]" {
+	if *m.Parameters != 9 || m.Format != "safetensors" || len(m.Broken) != 1 || m.Broken[0].Path != "source/b.safetensors" || m.Broken[0].Fault != "truncated" || fmt.Sprint(m.Unavailable) != "[{safetensors/fp32/b} {safetensors/fp16/b} {safetensors/bf16/b} {onnx} {gguf} {pytorch/fp32/b} {pytorch/fp16/b} {pytorch/bf16/b} {npz/b} {npy/b} {tensors/b} {optimizer}]" {
 		t.Errorf("%+v", m)
 	}
-	if n.Parameters != nil || n.Format != "" || fmt.Sprint(n.Unavailable) != "[{safetensors} {onnx} {gguf} {npz} {npy} {tensors}]" {
+	if n.Parameters != nil || n.Format != "" || fmt.Sprint(n.Unavailable) != "[{safetensors} {onnx} {gguf} {pytorch} {npz} {npy} {tensors} {optimizer}]" {
 		t.Errorf("%+v", n)
 	}
 	if fmt.Sprint(o.Aliases) != "[champion latest]" || fmt.Sprint(o.LeftOut) != "[{npz f} {npy f}]" {

@@ -18,7 +18,7 @@ func TestRequirements(t *testing.T) {
 		"broken/v1/model.onnx":     "text x",
 	})
 	weights := "# What reads the views of this version: install what you use. No requirements.txt is stored with the model.\n" +
-		"numpy>=1.20  # npz, npy, tensors\nsafetensors>=0.4.0  # safetensors\ntorch>=2.1  # safetensors\n"
+		"numpy>=1.20  # npz, npy, tensors\nsafetensors>=0.4.0  # safetensors\ntorch>=2.1  # safetensors, pytorch\n"
 	for version, want := range map[string]string{
 		"w": weights, "empty": weights, "deep": weights, "large": weights, "stored": "torch==1.0 # old\n", "only": "torch\n",
 	} {

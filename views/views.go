@@ -13,6 +13,8 @@ import (
 	"github.com/isomerfs/isomerfs/views/npy"
 	"github.com/isomerfs/isomerfs/views/npz"
 	"github.com/isomerfs/isomerfs/views/onnx"
+	"github.com/isomerfs/isomerfs/views/optimizer"
+	"github.com/isomerfs/isomerfs/views/pytorch"
 	"github.com/isomerfs/isomerfs/views/safetensors"
 	"github.com/isomerfs/isomerfs/views/tensors"
 )
@@ -76,6 +78,12 @@ var Table = []View{
 		Needs: []string{"of a checkpoint, an architecture and a tokenizer that llama.cpp has, with config.json and the tokenizer's files beside the weights", "for Q2_K_S an importance matrix beside the model"},
 	},
 	{
+		Name: "pytorch", Precisions: pytorch.Precisions, Further: pytorch.Merged, More: pytorch.More, Asked: pytorch.Asked, Plan: pytorch.Plan, Left: pytorch.Left,
+		Readers: packages("torch>=2.1"), // mmap, and float8
+		Loses:   []string{"fp16 and bf16 round what is stored wider", "fp16 makes infinities of what is beyond 65504"},
+		Needs:   []string{"no tensor of less than 8 bits, but for pairs of 4-bit floats", "a read of all tensors before the archive's directory, at its end, is known"},
+	},
+	{
 		Name: "npz", Plan: npz.Plan, Left: npz.Left, Readers: packages("numpy>=1.20"),
 		Loses: []string{"metadata", "types of less than 8 bits; bfloat16 and float8 become float32"},
 		Needs: []string{"a read of all tensors before the archive's directory, at its end, is known"},
@@ -87,6 +95,10 @@ var Table = []View{
 	{
 		Name: "tensors", Plan: tensors.Plan, Left: tensors.Left, Readers: packages("numpy>=1.20"),
 		Loses: []string{"metadata"},
+	},
+	{
+		Name: "optimizer", From: []string{"pytorch", "safetensors"}, Plan: optimizer.Plan, Saves: optimizer.Saves, Readers: packages("numpy>=1.20"),
+		Needs: []string{"the state of an optimizer, in the checkpoint or beside it"},
 	},
 }
 

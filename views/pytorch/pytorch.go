@@ -115,18 +115,25 @@ func training(c *torch.Checkpoint) bool {
 	return len(t.Optimizers) > 0 || len(t.Rest) > 0
 }
 
-// Left is what the precisions with -full leave out, because torch.load would need code to make it.
+// Left are the tensors that PyTorch cannot hold, and what the precisions with -full leave out because torch.load would
+// need code to make it.
 func Left(m *model.Model) []model.Left {
+	var left []model.Left
+	for _, t := range m.Tensors {
+		if t.DType == model.String {
+			left = append(left, model.Left{Name: t.Name, Reason: "PyTorch has no tensors of strings"})
+		}
+	}
 	c := torch.Of(m)
 	if c == nil || c.Root == nil || !training(c) {
-		return nil
+		return left
 	}
-	_, left, err := c.Full(model.F32, nil)
+	_, gone, err := c.Full(model.F32, nil)
 	if err != nil {
-		return nil
+		return left
 	}
-	for i := range left {
-		left[i].Reason = "left out of pytorch/fp32" + fullSuffix + " and its like: " + left[i].Reason
+	for _, l := range gone {
+		left = append(left, model.Left{Name: l.Name, Reason: "left out of the precisions with " + fullSuffix + ": " + l.Reason})
 	}
 	return left
 }
