@@ -53,15 +53,6 @@ func Holds(name string, dtype model.DType, shape []int64) error {
 	return nil
 }
 
-// Shards are the checkpoints of a model in several files, in the order of the model's Shards: its Wire.
-type Shards []*Checkpoint
-
-// FlatShard is Flat of one of the files of a model in several.
-func FlatShard(m *model.Model, i int) bool {
-	s, ok := m.Wire.(Shards)
-	return ok && i < len(s) && s[i] != nil && s[i].Flat
-}
-
 // Writer makes an archive as torch.save does (torch/serialization.py, _save):
 //
 //	data.pkl               the object, a pickle of protocol 2 in which a storage is named by its number

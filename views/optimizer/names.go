@@ -279,7 +279,8 @@ func (m *matcher) leads(at int) bool {
 	return n > 0 || !ok && m.steps > mostSteps
 }
 
-// stateShape is the shape of the parameter that a state belongs to.
+// stateShape is the shape of the parameter that a state belongs to: that of the largest of its tensors, which is of the
+// parameter's own shape in nearly all optimizers.
 func stateShape(c *torch.Checkpoint, state []pickle.Entry) (shape []int64, known bool) {
 	var row, col []int64
 	most := int64(-1)
@@ -292,10 +293,10 @@ func stateShape(c *torch.Checkpoint, state []pickle.Entry) (shape []int64, known
 		switch key {
 		case "d", "prev_flat_grad": // LBFGS keeps all parameters in one
 			return nil, false
-		case "exp_avg_sq_row": // Adafactor keeps the mean of each row and of each column
+		case "row_var", "exp_avg_sq_row": // Adafactor keeps a number for each row and for each column
 			row = t.Shape
 			continue
-		case "exp_avg_sq_col":
+		case "col_var", "exp_avg_sq_col":
 			col = t.Shape
 			continue
 		}
@@ -303,8 +304,11 @@ func stateShape(c *torch.Checkpoint, state []pickle.Entry) (shape []int64, known
 			shape, known, most = t.Shape, true, n
 		}
 	}
-	if row != nil && len(col) > 0 {
-		return append(slices.Clone(row), col[len(col)-1]), true
+	switch n := len(col); {
+	case n == 0:
+		return shape, known
+	case len(row) == n && row[n-1] == 1: // PyTorch's: [rows, 1] and [1, columns]
+		return append(slices.Clone(row[:n-1]), col[n-1]), true
 	}
-	return shape, known
+	return append(slices.Clone(row), col[len(col)-1]), true
 }

@@ -18,7 +18,9 @@
 package optimizer
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"path"
 	"strings"
@@ -35,6 +37,7 @@ const (
 	state     = "state.json"
 	jsonEnds  = ".json"
 	escapeDot = "%2E"
+	stepKey   = "step" // of a parameter's state: how many steps it took
 )
 
 // Plan is the files: index.json, state.json, and a file for each tensor. It fails as Absent for a model that was stored
@@ -130,6 +133,29 @@ func find(m *model.Model) ([]part, error) {
 		return nil, none
 	}
 	return parts, nil
+}
+
+// trainerState is what Hugging Face's Trainer knows of the training itself: the epoch, the step, the log.
+const (
+	trainerState = "trainer_state.json"
+	mostDocument = 1 << 20
+)
+
+// document is a stored file of JSON, without its blanks; "" where there is none, or a large one.
+func document(files layout.Files, name string) string {
+	src, err := files.Open(name)
+	if err != nil || src.Size() > mostDocument {
+		return ""
+	}
+	raw := make([]byte, src.Size())
+	if n, _ := src.ReadAt(context.Background(), raw, 0); n < len(raw) {
+		return ""
+	}
+	var b bytes.Buffer
+	if json.Compact(&b, raw) != nil {
+		return ""
+	}
+	return b.String()
 }
 
 // plan is the view in the making.
@@ -288,16 +314,17 @@ func (p *plan) sorted() (named, rest []*slot) {
 func (p *plan) slot(t *text, s *slot, name string) {
 	o := p.optimizers[s.optimizer]
 	w := p.values(t, o.c, name)
+	w.bare = true
 	t.add(fmt.Sprintf("{\"optimizer\": %d, \"group\": %d, \"id\": ", s.optimizer, s.group))
 	w.any(s.id, "")
 	t.add(", \"step\": ")
 	var step pickle.Value
 	for _, e := range s.state {
-		if e.Key == "step" {
+		if e.Key == stepKey {
 			step = e.Value
 		}
 	}
-	w.any(step, "step")
+	w.any(step, stepKey)
 	t.add(", \"hyperparameters\": ")
 	w.dict(s.settings, "")
 	t.add(", \"state\": ")
@@ -366,6 +393,12 @@ func (p *plan) state(parts []part) error {
 		}
 		add(part.file)
 		w.dict(part.training.Rest, "")
+	}
+	if parts[0].file != "" {
+		if said := document(p.m.Beside, path.Join(path.Dir(p.m.File), trainerState)); said != "" {
+			add(trainerState)
+			t.add(said)
+		}
 	}
 	t.add("\n}\n")
 	f, err := t.layout()

@@ -160,6 +160,7 @@ type values struct {
 	t      *text
 	c      *torch.Checkpoint
 	tensor func(t *torch.Tensor, name string) // adds what stands for a tensor that is no number
+	bare   bool                               // only the one called step is a number, others of one number are tensors
 	skip   func(v pickle.Value) bool          // what is left out; may be nil
 	open   []pickle.Value                     // what holds the value that is being written
 	left   int                                // values that may still be written
@@ -219,7 +220,7 @@ func (w *values) any(v pickle.Value, path string) {
 
 // one writes a tensor.
 func (w *values) one(t *torch.Tensor, path string) {
-	if !w.t.number(t, path) {
+	if w.bare && path != stepKey || !w.t.number(t, path) {
 		w.tensor(t, path)
 	}
 }

@@ -172,6 +172,7 @@ func same(tensors, stored []model.Tensor) bool {
 // shards are the files of a model in several, and their index. A shard of which nothing is left is left out.
 func shards(m *model.Model, tensors []model.Tensor) ([]model.Output, error) {
 	byShard, stored := split(tensors, len(m.Shards)), split(m.Tensors, len(m.Shards))
+	checkpoints := torch.ShardsOf(m)
 	var files []model.Output
 	index := map[string]string{}
 	var total int64
@@ -182,7 +183,7 @@ func shards(m *model.Model, tensors []model.Tensor) ([]model.Output, error) {
 			continue
 		}
 		out := model.Output{Path: shardName(m, i)}
-		if src := m.SourceOf(name); src != nil && torch.FlatShard(m, i) && same(byShard[i], stored[i]) {
+		if src := m.SourceOf(name); src != nil && checkpoints != nil && checkpoints[i].Flat && same(byShard[i], stored[i]) {
 			out.File = layout.Stored(src)
 		} else {
 			unchanged = false
