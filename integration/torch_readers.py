@@ -288,9 +288,15 @@ def optimizer(store, mount):
         if model.startswith("trainer"):  # safetensors keeps one name of a tied tensor
             names[id(net.embed.weight)] = "head.weight" if "head.weight" in weights_of(store, model) else "embed.weight"
         want = {names[id(p)]: (optimizer.state.get(p, {}), group) for group in optimizer.param_groups for p in group["params"]}
-        complain(folder, "" if set(index["parameters"]) == set(want) and not index["unnamed"] else f"names {sorted(index['parameters'])}, want {sorted(want)}, unnamed {len(index['unnamed'])}")
-        how = index["optimizers"][0]["named_by"]
-        complain(folder, "" if how == ("names" if kind == "named" else "guess" if kind != "lbfgs" else how) else f"named by {how}")  # a frozen layer might be in it
+        ways = {row["named_by"] for row in index["parameters"].values()}
+        if kind in ("sgd", "lbfgs"):  # no state that has a parameter's shape, and a frozen layer
+            complain(folder, "" if not index["parameters"] and len(index["unnamed"]) == len(want) else f"names {sorted(index['parameters'])}")
+            continue
+        if model.startswith("trainer"):  # the weights are in order of their names: only what has a shape of its own is known
+            complain(folder, "" if ways == {"shape"} and {"scale", "conv.weight", "head.bias"} < set(index["parameters"]) <= set(want) else f"names {sorted(index['parameters'])}, by {ways}")
+        else:
+            complain(folder, "" if set(index["parameters"]) == set(want) and not index["unnamed"] else f"names {sorted(index['parameters'])}, want {sorted(want)}, unnamed {len(index['unnamed'])}")
+            complain(folder, "" if ways == {"names"} or kind != "named" and ways <= {"order", "guess"} else f"named by {ways}")
         for name, (state, group) in want.items():
             row = index["parameters"].get(name)
             if row is None:

@@ -2,20 +2,23 @@ package optimizer
 
 import (
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/isomerfs/isomerfs/codecs/pickle"
 	"github.com/isomerfs/isomerfs/codecs/torch"
+	"github.com/isomerfs/isomerfs/layout"
 	"github.com/isomerfs/isomerfs/model"
 )
 
-// How it is known which parameters the numbers of an optimizer mean.
+// How it is known which parameter a number of an optimizer means.
 const (
 	byNames = "names" // the optimizer says so
-	byOrder = "order" // it is the only way in which the weights, in their order, have the shapes of the states
-	byGuess = "guess" // the first of several such ways
-	unknown = ""      // there is no such way
+	byOrder = "order" // the weights, in their order, have the shapes of the states in one way
+	byShape = "shape" // one weight has the shape of the state, and one state that of the weight
+	byGuess = "guess" // the weights have the shapes of the states in several ways, of which this is the first
+	unknown = ""      // it is not known
 )
 
 // slot is a parameter of an optimizer.
@@ -27,68 +30,113 @@ type slot struct {
 	shape            []int64 // of the parameter, as far as the state tells
 	known            bool    // whether it does
 
-	name string // found out; meaningful where named
+	name string // found out; also what the optimizer itself stores
 	at   int    // the weight's place in the model
-	ok   bool   // whether a name was found
+	how  string // the name was found; unknown where it was not
+}
+
+// weights is what a model has for an optimizer.
+type weights struct {
+	tensors []model.Tensor
+	marked  []bool // those that are marked as parameters; nil where none is
+	ordered bool   // they stand in the order of the module: a file that sorts them by name says nothing about that
 }
 
 // name finds the names of the parameters of all optimizers, whose groups together take parameters of one model, each
-// in the order of the model. It returns how.
+// in the order of the model. It reports whether it found any.
 //
 // Numbers are given in the order of all groups, so a group says nothing but the order of its own: state and weights are
 // brought together by their shapes. Weights that no optimizer has (buffers, what is frozen) are passed over.
-func name(slots [][]*slot, tensors []model.Tensor, marked []bool) string {
-	if named := byStored(slots, tensors); named {
-		return byNames
+func (w *weights) name(slots [][]*slot) bool {
+	if w.byStored(slots) {
+		return true
 	}
-	total := 0
+	if !w.ordered {
+		return w.byShape(slots)
+	}
+	total, blind := 0, false
 	for _, g := range slots {
 		total += len(g)
+		for _, s := range g {
+			blind = blind || !s.known
+		}
 	}
-	for _, candidates := range [][]int{parameters(tensors, marked, false), parameters(tensors, marked, true)} {
+	for _, all := range []bool{false, true} {
+		candidates := w.parameters(all)
 		if len(candidates) < total {
 			continue
 		}
 		shapes := make([][]int64, len(candidates))
 		for i, at := range candidates {
-			shapes[i] = tensors[at].Shape
+			shapes[i] = w.tensors[at].Shape
 		}
-		found, how := match(shapes, slots)
-		if how == unknown {
-			continue
+		places, how := match(shapes, slots)
+		if how == nil || blind && len(candidates) > total && slices.Contains(slices.Concat(how...), byGuess) {
+			continue // a guess at states of no shape is none
 		}
-		for g, places := range found {
-			for i, place := range places {
+		for g := range places {
+			for i, place := range places[g] {
 				s := slots[g][i]
-				s.at, s.name, s.ok = candidates[place], tensors[candidates[place]].Name, true
+				s.at, s.name, s.how = candidates[place], w.tensors[candidates[place]].Name, how[g][i]
 			}
 		}
-		return how
+		return true
 	}
-	return unknown
+	return w.byShape(slots)
+}
+
+// byShape finds the names of the states that no other is confused with.
+func (w *weights) byShape(slots [][]*slot) bool {
+	states, of := map[string]int{}, map[string][]int{}
+	for _, g := range slots {
+		for _, s := range g {
+			if !s.known {
+				return false
+			}
+			states[fmt.Sprint(s.shape)]++
+		}
+	}
+	for _, at := range w.parameters(true) {
+		key := fmt.Sprint(w.tensors[at].Shape)
+		of[key] = append(of[key], at)
+	}
+	any := false
+	for _, g := range slots {
+		for _, s := range g {
+			if key := fmt.Sprint(s.shape); states[key] == 1 && len(of[key]) == 1 {
+				s.at, s.how, any = of[key][0], byShape, true
+				s.name = w.tensors[s.at].Name
+			}
+		}
+	}
+	return any
 }
 
 // byStored takes the names that a group stores beside its parameters, or that are what it calls them.
-func byStored(slots [][]*slot, tensors []model.Tensor) bool {
+func (w *weights) byStored(slots [][]*slot) bool {
 	at := map[string]int{}
-	for i, t := range tensors {
+	for i, t := range w.tensors {
 		at[t.Name] = i
 	}
 	any := false
 	for _, g := range slots {
 		for _, s := range g {
 			name, ok := s.id.(string)
-			if s.name != "" {
-				name, ok = s.name, true
-			}
-			if !ok {
+			if !ok && s.name == "" {
 				return false
 			}
+			if s.name == "" {
+				s.name = name
+			}
 			any = true
-			s.name, s.at, s.ok = name, len(tensors), true
+		}
+	}
+	for _, g := range slots {
+		for _, s := range g {
+			s.at, s.how = len(w.tensors), byNames
 			for _, prefix := range []string{"", "module.", "_orig_mod.", "model."} {
-				if i, known := at[strings.TrimPrefix(name, prefix)]; known {
-					s.name, s.at = tensors[i].Name, i
+				if i, known := at[strings.TrimPrefix(s.name, prefix)]; known {
+					s.name, s.at = w.tensors[i].Name, i
 					break
 				}
 			}
@@ -103,15 +151,15 @@ var buffers = []string{"running_mean", "running_var", "num_batches_tracked", "po
 	"attn_mask", "masked_bias", "relative_coords_table", "mask", "anchor_grid", "anchors", "stride"}
 
 // parameters are the places of the tensors that an optimizer may have: floats, each once however many names it has. all
-// takes those whose names are buffers' too. marked are the tensors that are marked as parameters; nil where none is.
-func parameters(tensors []model.Tensor, marked []bool, all bool) []int {
+// takes those whose names are buffers' too.
+func (w *weights) parameters(all bool) []int {
 	var list []int
-	seen := map[any]bool{}
-	for i, t := range tensors {
+	seen := map[*layout.File]bool{}
+	for i, t := range w.tensors {
 		last := t.Name[strings.LastIndexByte(t.Name, '.')+1:]
 		switch {
 		case !t.DType.Float() && t.DType != model.C64 && t.DType != model.C128:
-		case marked != nil && !marked[i], !all && slices.Contains(buffers, last):
+		case w.marked != nil && !w.marked[i], !all && slices.Contains(buffers, last):
 		case t.Data.Size() > 0 && seen[t.Data]:
 		default:
 			seen[t.Data] = true
@@ -121,37 +169,45 @@ func parameters(tensors []model.Tensor, marked []bool, all bool) []int {
 	return list
 }
 
-// match finds places in shapes for the slots of each group, in order within each group. Where there is more than one
-// way it takes the first: the groups' own order if that will do, else the earliest of the first group that fits.
-func match(shapes [][]int64, groups [][]*slot) (places [][]int, how string) {
+// match finds places in shapes for the slots of each group, in order within each group, and how sure each is. Where
+// there is more than one way it takes the first: the groups' own order if that will do, else the earliest places of the
+// first group that fits. how is nil where there is no way.
+func match(shapes [][]int64, groups [][]*slot) (places [][]int, how [][]string) {
 	total := 0
 	for _, g := range groups {
 		total += len(g)
 	}
-	if len(groups) > 1 && total == len(shapes) { // one group after the other is the order of the model
-		if places, ok := inOrder(shapes, groups); ok && len(groups) > mostGroups {
-			return places, byGuess
-		}
-	}
+	places, straight := inOrder(shapes, groups)
+	straight = straight && total == len(shapes)
 	if len(groups) > mostGroups || len(shapes) > mostShapes {
-		return nil, unknown
+		if straight {
+			return places, sure(groups, byGuess)
+		}
+		return nil, nil
 	}
 	m := matcher{shapes: shapes, groups: groups, spare: len(shapes) - total, pos: make([]int, len(groups)), ways: map[string]int8{}}
 	ways := m.count(0)
-	switch {
-	case m.steps > mostSteps, ways > 1:
-		how = byGuess
-		if places, ok := inOrder(shapes, groups); ok && total == len(shapes) {
-			return places, how
-		}
-	case ways == 1:
-		how = byOrder
-	default:
-		return nil, unknown
+	if ways == 0 && m.steps <= mostSteps {
+		return nil, nil
 	}
-	places, ok := m.first()
-	if !ok {
-		return nil, unknown
+	result := byGuess
+	if ways == 1 && m.steps <= mostSteps {
+		result = byOrder
+	}
+	if !straight {
+		var ok bool
+		if places, ok = m.first(); !ok {
+			return nil, nil
+		}
+	}
+	how = sure(groups, result)
+	if result == byGuess && len(groups) == 1 { // some are at the same place in the first way and in the last
+		last := latest(shapes, groups[0])
+		for i, place := range places[0] {
+			if last != nil && last[i] == place {
+				how[0][i] = byOrder
+			}
+		}
 	}
 	return places, how
 }
@@ -161,6 +217,30 @@ const (
 	mostShapes = 1 << 16
 	mostSteps  = 1 << 18 // of a search
 )
+
+// sure is one word for all slots.
+func sure(groups [][]*slot, word string) [][]string {
+	all := make([][]string, len(groups))
+	for i, g := range groups {
+		all[i] = slices.Repeat([]string{word}, len(g))
+	}
+	return all
+}
+
+// latest puts a group at the last places that it fits.
+func latest(shapes [][]int64, group []*slot) []int {
+	places := make([]int, len(group))
+	at := len(shapes)
+	for i := len(group) - 1; i >= 0; i-- {
+		for at--; at >= 0 && !fits(group[i], shapes[at]); at-- {
+		}
+		if at < 0 {
+			return nil
+		}
+		places[i] = at
+	}
+	return places
+}
 
 // inOrder puts the groups one after another over all shapes.
 func inOrder(shapes [][]int64, groups [][]*slot) (places [][]int, ok bool) {

@@ -3,18 +3,19 @@
 // the state are files, bare bytes as in tensors/; state.json is the rest: the schedule, the epoch, the random numbers.
 //
 //	{
-//	"optimizers": [{"key": "optimizer_state_dict", "named_by": "order", "groups": [{"lr": 0.001, ...}]}],
+//	"optimizers": [{"key": "optimizer_state_dict", "groups": [{"lr": 0.001, ...}]}],
 //	"parameters": {
-//	"fc.weight": {"optimizer": 0, "group": 0, "id": 4, "step": 3.0, "hyperparameters": {"lr": 0.001, ...},
+//	"fc.weight": {"optimizer": 0, "group": 0, "id": 4, "named_by": "order", "step": 3.0,
+//	  "hyperparameters": {"lr": 0.001, ...},
 //	  "state": {"exp_avg": {"file": "fc.weight.exp_avg", "dtype": "F32", "shape": [10, 4], "nbytes": 160}, ...}},
 //	...
 //	},
 //	"unnamed": []
 //	}
 //
-// An optimizer stores its state by numbers. named_by says how the names were found: names (the optimizer has them),
-// order (the order of the weights and the shapes of the states leave one way) or guess (the first of several ways).
-// Where there is no way the parameters stand in unnamed, under their numbers.
+// An optimizer stores its state by numbers. named_by says how a name was found: names (the optimizer has them), order
+// (the order of the weights and the shapes of the states leave one way), shape (no other weight or state has it) or
+// guess (the first of several ways). Where there is no way a parameter stands in unnamed, under its number.
 package optimizer
 
 import (
@@ -172,7 +173,6 @@ type optimizer struct {
 	*torch.Optimizer
 	c     *torch.Checkpoint
 	key   string
-	named string // how its parameters were named
 	slots [][]*slot
 }
 
@@ -205,12 +205,10 @@ func (p *plan) name(parts []part) {
 			p.slots = append(p.slots, o.slots...)
 		}
 	}
-	tensors := model.Unwrapped(p.m.Tensors)
-	marked := p.marked()
-	how := name(p.slots, tensors, marked)
-	for _, o := range p.optimizers {
-		if o.named = how; how == unknown && len(p.optimizers) > 1 {
-			o.named = name(o.slots, tensors, marked)
+	w := weights{tensors: model.Unwrapped(p.m.Tensors), marked: p.marked(), ordered: p.m.Format == torch.Format}
+	if !w.name(p.slots) && len(p.optimizers) > 1 {
+		for _, o := range p.optimizers {
+			w.name(o.slots)
 		}
 	}
 }
@@ -243,12 +241,6 @@ func (p *plan) index() error {
 		}
 		t.add("\n{\"key\": ")
 		t.string(o.key)
-		t.add(", \"named_by\": ")
-		if o.named == unknown {
-			t.add("null")
-		} else {
-			t.string(o.named)
-		}
 		t.add(", \"groups\": [")
 		for g, group := range o.Groups {
 			if g > 0 {
@@ -297,7 +289,7 @@ func (p *plan) sorted() (named, rest []*slot) {
 	at := make([][]*slot, len(p.m.Tensors)+1)
 	for _, g := range p.slots {
 		for _, s := range g {
-			if s.ok {
+			if s.how != unknown {
 				at[s.at] = append(at[s.at], s)
 			} else {
 				rest = append(rest, s)
@@ -317,6 +309,12 @@ func (p *plan) slot(t *text, s *slot, name string) {
 	w.bare = true
 	t.add(fmt.Sprintf("{\"optimizer\": %d, \"group\": %d, \"id\": ", s.optimizer, s.group))
 	w.any(s.id, "")
+	t.add(", \"named_by\": ")
+	if s.how == unknown {
+		t.add("null")
+	} else {
+		t.string(s.how)
+	}
 	t.add(", \"step\": ")
 	var step pickle.Value
 	for _, e := range s.state {
