@@ -1,6 +1,6 @@
 """Makes PyTorch checkpoints, and reads views of them and of other models with PyTorch.
 
-    torch_readers.py make STORE
+    torch_readers.py make STORE [MODEL [nudge]]     all models, or one; nudge changes a bit of a weight and of its state
     torch_readers.py weights STORE MOUNTPOINT       every pytorch/ view opens and maps, and holds what torch's own cast gives
     torch_readers.py resume STORE MOUNTPOINT        a training goes on from pytorch/PRECISION-full as from the stored checkpoint
     torch_readers.py optimizer STORE MOUNTPOINT     optimizer/ has the state of each parameter under its name
@@ -119,14 +119,25 @@ def habits(kind, net, optimizer, schedule):
         }  # fmt: skip
 
 
-def make(store):
+def nudge(tensor):
+    tensor.detach().view(torch.int32).reshape(-1)[-1:] ^= 1
+
+
+def make(store, only=None, nudged=False):
     for kind in OPTIMIZERS:
+        if only and only != f"plain-{kind}":
+            continue
         net, optimizer, schedule = fresh(kind)
         for seed in range(3):
             step(net, optimizer, seed)
             schedule.step()
+        if nudged:
+            nudge(net.conv.weight)
+            nudge(optimizer.state[net.conv.weight]["exp_avg"])
         for name, value in habits(kind, net, optimizer, schedule):
             save(value, store / f"{name}-{kind}/v1/last.ckpt")
+        if only:
+            return
         if kind == "adam":
             for name, options in [("legacy", {"_use_new_zipfile_serialization": False})]:
                 save(next(habits(kind, net, optimizer, schedule))[1], store / f"{name}-{kind}/v1/last.ckpt", **options)
@@ -329,7 +340,7 @@ def optimizer(store, mount):
 
 def main(verb, store, *rest):
     if verb == "make":
-        make(Path(store))
+        make(Path(store), *rest)
         return 0
     try:
         {"weights": weights, "resume": resume, "optimizer": optimizer}[verb](Path(store), Path(rest[0]))

@@ -295,12 +295,6 @@ func (f *full) casts(o *pickle.Object, t *Tensor, cast bool) bool {
 // whole reports whether torch.load makes a value as it stands, from the globals to the storages that it is made of:
 // what items, entries or a state add to an object may still lack something.
 func (f *full) whole(v pickle.Value) bool {
-	if b, ok := v.(pickle.Bytes); ok { // which can be no key, and of which torch.load has no empty ones: see value
-		return len(b) > 0
-	}
-	if known, ok := f.wholes[v]; ok {
-		return known
-	}
 	all := func(items []pickle.Value) bool {
 		return !slices.ContainsFunc(items, func(v pickle.Value) bool { return !f.whole(v) })
 	}
@@ -309,6 +303,9 @@ func (f *full) whole(v pickle.Value) bool {
 	case *pickle.Global:
 		return loadable(o)
 	case *pickle.List, *pickle.Tuple, *pickle.Set, *pickle.Dict, *pickle.Persistent, *pickle.Object:
+		if known, ok := f.wholes[v]; ok {
+			return known
+		}
 		f.wholes[v] = true // while it is asked: a value that holds itself
 		switch o := o.(type) {
 		case *pickle.List:

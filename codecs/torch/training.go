@@ -32,6 +32,10 @@ type Training struct {
 	Rest []pickle.Entry
 
 	skip map[pickle.Value]bool
+
+	// What was taken apart, so that values which a pickle holds many times cost no more than once.
+	groups map[pickle.Value][]Group
+	states map[pickle.Value]map[any][]pickle.Entry
 }
 
 // Optimizer is what an optimizer's state_dict holds (torch/optim/optimizer.py, Optimizer.state_dict).
@@ -73,7 +77,7 @@ const (
 
 // Training is what the checkpoint knows of its training. It costs no tensor byte.
 func (c *Checkpoint) Training() *Training {
-	t := &Training{skip: map[pickle.Value]bool{}}
+	t := &Training{skip: map[pickle.Value]bool{}, groups: map[pickle.Value][]Group{}, states: map[pickle.Value]map[any][]pickle.Entry{}}
 	root, ok := pickle.Entries(c.Root)
 	if !ok {
 		return t
@@ -89,14 +93,14 @@ func (c *Checkpoint) Training() *Training {
 	for _, tensor := range c.Tensors {
 		own[tensor] = true
 	}
-	if o, ok := optimizer(nil, c.Root); ok { // a file of its own
+	if o, ok := t.optimizer(nil, c.Root); ok { // a file of its own
 		t.Optimizers = []Optimizer{o}
 		return t
 	}
 	f := finder{c: c, t: t, left: trainingVisits}
 	for _, e := range root {
 		name := keyName(e.Key)
-		if holder(e.Value) && t.skip[e.Value] || isAverage(name) {
+		if t.Skip(e.Value) || isAverage(name) {
 			continue
 		}
 		if tensor := c.Tensor(e.Value); tensor != nil {
@@ -106,7 +110,7 @@ func (c *Checkpoint) Training() *Training {
 			continue
 		}
 		f.find(e.Value, []string{name})
-		if t.skip[e.Value] && holder(e.Value) {
+		if t.Skip(e.Value) {
 			continue
 		}
 		t.Rest = append(t.Rest, e)
@@ -122,10 +126,10 @@ type finder struct {
 }
 
 func (f *finder) find(v pickle.Value, path []string) {
-	if f.left--; f.left < 0 || len(path) > trainingDepth || !holder(v) || f.t.skip[v] || f.c.Tensor(v) != nil {
+	if f.left--; f.left < 0 || len(path) > trainingDepth || !holder(v) || f.t.Skip(v) || f.c.Tensor(v) != nil {
 		return
 	}
-	if o, ok := optimizer(path, v); ok {
+	if o, ok := f.t.optimizer(path, v); ok {
 		f.t.Optimizers = append(f.t.Optimizers, o)
 		f.t.skip[v] = true
 		return
@@ -134,7 +138,7 @@ func (f *finder) find(v pickle.Value, path []string) {
 	whole := true // nothing but optimizers
 	visit := func(name string, v pickle.Value) {
 		f.find(v, append(slices.Clone(path), name))
-		whole = whole && holder(v) && f.t.skip[v]
+		whole = whole && f.t.Skip(v)
 	}
 	if entries, ok := pickle.Entries(v); ok {
 		for _, e := range entries {
@@ -167,59 +171,79 @@ func holder(v pickle.Value) bool {
 }
 
 // optimizer is an optimizer's state_dict, by its two keys.
-func optimizer(path []string, v pickle.Value) (o Optimizer, ok bool) {
-	o = Optimizer{Path: path, state: map[any][]pickle.Entry{}}
+func (t *Training) optimizer(path []string, v pickle.Value) (o Optimizer, ok bool) {
 	state, hasState := pickle.Get(v, "state")
 	groups, hasGroups := pickle.Get(v, "param_groups")
-	if !hasState || !hasGroups {
+	list, isList := groups.(*pickle.List)
+	if !hasState || !hasGroups || !isList || !holder(state) {
 		return o, false
 	}
-	entries, ok := pickle.Entries(state)
-	if !ok {
-		return o, false
-	}
-	for _, e := range entries {
-		switch e.Key.(type) {
-		case int64, string:
-			o.state[e.Key], _ = pickle.Entries(e.Value)
-		}
-	}
-	list, ok := groups.(*pickle.List)
-	if !ok {
-		return o, false
-	}
-	for _, g := range list.Items {
-		entries, ok := pickle.Entries(g)
+	o = Optimizer{Path: path, state: t.states[state]}
+	if o.state == nil {
+		entries, ok := pickle.Entries(state)
 		if !ok {
 			return o, false
 		}
-		var group Group
+		o.state = map[any][]pickle.Entry{}
 		for _, e := range entries {
-			switch e.Key {
-			case "params":
-				params, ok := e.Value.(*pickle.List)
-				if !ok {
-					return o, false
-				}
-				group.Params = params.Items
-			case "param_names":
-				names, _ := e.Value.(*pickle.List)
-				if names == nil {
-					continue
-				}
-				for _, name := range names.Items {
-					if name, ok := name.(string); ok {
-						group.Names = append(group.Names, name)
-					}
-				}
-			default:
-				group.Settings = append(group.Settings, e)
+			switch e.Key.(type) {
+			case int64, string:
+				o.state[e.Key], _ = pickle.Entries(e.Value)
 			}
 		}
-		if len(group.Names) != len(group.Params) {
-			group.Names = nil
-		}
-		o.Groups = append(o.Groups, group)
+		t.states[state] = o.state
 	}
+	if o.Groups, ok = t.groups[list]; ok {
+		return o, true
+	}
+	known := map[pickle.Value]Group{}
+	for _, v := range list.Items {
+		if !holder(v) {
+			return o, false
+		}
+		g, ok := known[v]
+		if !ok {
+			if g, ok = group(v); !ok {
+				return o, false
+			}
+			known[v] = g
+		}
+		o.Groups = append(o.Groups, g)
+	}
+	t.groups[list] = o.Groups
 	return o, true
+}
+
+// group is one of param_groups.
+func group(v pickle.Value) (g Group, ok bool) {
+	entries, ok := pickle.Entries(v)
+	if !ok {
+		return g, false
+	}
+	for _, e := range entries {
+		switch e.Key {
+		case "params":
+			params, ok := e.Value.(*pickle.List)
+			if !ok {
+				return g, false
+			}
+			g.Params = params.Items
+		case "param_names":
+			names, _ := e.Value.(*pickle.List)
+			if names == nil {
+				continue
+			}
+			for _, name := range names.Items {
+				if name, ok := name.(string); ok {
+					g.Names = append(g.Names, name)
+				}
+			}
+		default:
+			g.Settings = append(g.Settings, e)
+		}
+	}
+	if len(g.Names) != len(g.Params) {
+		g.Names = nil
+	}
+	return g, true
 }

@@ -362,6 +362,10 @@ func (m *matcher) leads(at int) bool {
 // stateShape is the shape of the parameter that a state belongs to: that of the largest of its tensors, which is of the
 // parameter's own shape in nearly all optimizers.
 func stateShape(c *torch.Checkpoint, state []pickle.Entry) (shape []int64, known bool) {
+	const mostKept = 256 // no optimizer keeps so much of one parameter
+	if len(state) > mostKept {
+		return nil, false
+	}
 	var row, col []int64
 	most := int64(-1)
 	for _, e := range state {

@@ -51,8 +51,10 @@ func Plan(m *model.Model, precision string) ([]model.Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := plan{m: m, taken: map[string]bool{index: true, state: true}}
-	p.name(parts)
+	p := plan{m: m, taken: map[string]bool{index: true, state: true}, again: map[string]int{}}
+	if err := p.name(parts); err != nil {
+		return nil, fault.In(m.File, err)
+	}
 	if err := p.index(); err != nil {
 		return nil, err
 	}
@@ -70,6 +72,7 @@ func Saves(m *model.Model) int64 {
 	}
 	var sum int64
 	seen := map[*layout.File]bool{}
+	left := mostSlots // of what a pickle holds many times there may be any number
 	for _, part := range parts {
 		if part.file != "" { // beside the weights: nothing has to leave it out
 			continue
@@ -79,6 +82,9 @@ func Saves(m *model.Model) int64 {
 			for _, g := range o.Groups {
 				for _, id := range g.Params {
 					for _, e := range o.State(id) {
+						if left--; left < 0 {
+							return sum
+						}
 						if t := part.c.Tensor(e.Value); t != nil && t.Data != nil && !seen[t.Data] {
 							seen[t.Data] = true
 							sum += t.Data.Size()
@@ -163,9 +169,10 @@ func document(files layout.Files, name string) string {
 type plan struct {
 	m          *model.Model
 	optimizers []*optimizer
-	slots      [][]*slot // of all groups of all optimizers
-	taken      map[string]bool
-	outputs    []model.Output // the two documents first
+	slots      [][]*slot       // of all groups of all optimizers
+	taken      map[string]bool // files that there are
+	again      map[string]int  // by name, how many other files bear it
+	outputs    []model.Output  // the two documents first
 	files      []model.Output
 }
 
@@ -178,7 +185,8 @@ type optimizer struct {
 
 // name brings the parameters of all optimizers and the weights together: first of all at once, since together they
 // take the whole model, and where that does not come out of each by itself.
-func (p *plan) name(parts []part) {
+func (p *plan) name(parts []part) error {
+	left := mostSlots
 	for _, part := range parts {
 		for i := range part.training.Optimizers {
 			o := &optimizer{Optimizer: &part.training.Optimizers[i], c: part.c}
@@ -190,6 +198,9 @@ func (p *plan) name(parts []part) {
 				}
 			}
 			for g, group := range o.Groups {
+				if left -= 1 + len(group.Params); left < 0 {
+					return fault.New(fault.Limit, "the optimizers have more than %d parameters and groups", mostSlots)
+				}
 				list := make([]*slot, len(group.Params))
 				for k, id := range group.Params {
 					s := &slot{optimizer: len(p.optimizers), group: g, id: id, state: o.State(id), settings: group.Settings}
@@ -211,7 +222,11 @@ func (p *plan) name(parts []part) {
 			w.name(o.slots)
 		}
 	}
+	return nil
 }
+
+// mostSlots bounds how many parameters and groups all optimizers of a model have together.
+const mostSlots = 1 << 20
 
 // marked are the tensors that the checkpoint marks as parameters; nil where it marks none.
 func (p *plan) marked() []bool {
@@ -243,6 +258,9 @@ func (p *plan) index() error {
 		t.string(o.key)
 		t.add(", \"groups\": [")
 		for g, group := range o.Groups {
+			if t.size > mostText {
+				break
+			}
 			if g > 0 {
 				t.add(", ")
 			}
@@ -254,6 +272,9 @@ func (p *plan) index() error {
 	named, rest := p.sorted()
 	names := map[string]bool{}
 	for i, s := range named {
+		if t.size > mostText {
+			break
+		}
 		if i > 0 {
 			t.add(",")
 		}
@@ -269,6 +290,9 @@ func (p *plan) index() error {
 	}
 	t.add("\n},\n\"unnamed\": [")
 	for i, s := range rest {
+		if t.size > mostText {
+			break
+		}
 		if i > 0 {
 			t.add(",")
 		}
@@ -276,6 +300,9 @@ func (p *plan) index() error {
 		p.slot(&t, s, below(p.optimizers[s.optimizer].key, torch.KeyName(s.id)))
 	}
 	t.add("]\n}\n")
+	if t.size > mostText {
+		return fault.In(p.m.File, fault.New(fault.Limit, "%s would be longer than %d bytes", index, mostText))
+	}
 	f, err := t.layout()
 	if err != nil {
 		return fault.In(p.m.File, err)
@@ -344,12 +371,12 @@ func (p *plan) values(t *text, c *torch.Checkpoint, prefix string) *values {
 // file adds the file of a tensor.
 func (p *plan) file(name string, t *torch.Tensor) known {
 	file := model.FileName(name, "")
-	for n := 2; p.taken[file]; n++ { // a tensor named like a document, or two that come to one name
-		if n == 2 && strings.HasSuffix(file, jsonEnds) {
-			file = strings.TrimSuffix(file, jsonEnds) + escapeDot + jsonEnds[1:]
-			continue
-		}
-		file = model.FileName(fmt.Sprintf("%s.%d", name, n), "")
+	if file == index || file == state {
+		file = strings.TrimSuffix(file, jsonEnds) + escapeDot + jsonEnds[1:]
+	}
+	for p.taken[file] { // names that come to one, such as a.b of c and a of b.c
+		p.again[name]++
+		file = model.FileName(fmt.Sprintf("%s.%d", name, 1+p.again[name]), "")
 	}
 	p.taken[file] = true
 	shape := t.Shape

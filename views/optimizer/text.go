@@ -172,9 +172,12 @@ const (
 	deepest    = 256
 )
 
+// spent reports whether there is no room for another value.
+func (w *values) spent() bool { return w.left <= 0 || w.t.size > mostText }
+
 // any writes a value whose name is path.
 func (w *values) any(v pickle.Value, path string) {
-	if w.left--; w.left < 0 || w.t.size > mostText || len(w.open) > deepest {
+	if w.left--; w.spent() || len(w.open) > deepest {
 		w.t.add(`{"left_out": "too many values"}`)
 		return
 	}
@@ -247,6 +250,9 @@ func (w *values) list(items []pickle.Value, path string) {
 		if w.skip != nil && w.skip(v) {
 			continue
 		}
+		if w.spent() {
+			break
+		}
 		if !first {
 			w.t.add(", ")
 		}
@@ -269,6 +275,9 @@ func (w *values) dict(entries []pickle.Entry, path string) {
 	if len(names) < len(kept) {
 		w.t.add("[")
 		for i, e := range kept {
+			if w.spent() {
+				break
+			}
 			if i > 0 {
 				w.t.add(", ")
 			}
@@ -283,6 +292,9 @@ func (w *values) dict(entries []pickle.Entry, path string) {
 	}
 	w.t.add("{")
 	for i, e := range kept {
+		if w.spent() {
+			break
+		}
 		if i > 0 {
 			w.t.add(", ")
 		}
