@@ -194,15 +194,8 @@ func serializationID(entries []zip.Entry, data []byte) string {
 	return fmt.Sprintf("%020d%020d", number(names.Sum(nil)), number(content.Sum(nil)))
 }
 
-// StateDict is the value of a module's state_dict: an OrderedDict of values by name. versions is what PyTorch keeps
-// beside one of its modules' versions (its _metadata), or nil.
-func StateDict(entries []pickle.Entry, versions pickle.Value) pickle.Value {
-	d := orderedDict(entries)
-	if versions != nil {
-		d.Built, d.State = true, &pickle.Dict{Entries: []pickle.Entry{{Key: "_metadata", Value: versions}}}
-	}
-	return d
-}
+// StateDict is the value of a module's state_dict: an OrderedDict of tensors by name.
+func StateDict(entries []pickle.Entry) pickle.Value { return orderedDict(entries) }
 
 func orderedDict(entries []pickle.Entry) *pickle.Object {
 	d := call("collections", "OrderedDict")

@@ -41,7 +41,7 @@ func stateDict(t *testing.T, tensors []model.Tensor) *layout.File {
 		}
 		entries = append(entries, pickle.Entry{Key: x.Name, Value: v})
 	}
-	f, err := w.File(StateDict(entries, nil), pickle.EncodeOptions{}, nil)
+	f, err := w.File(StateDict(entries), pickle.EncodeOptions{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +199,7 @@ func TestPairs(t *testing.T) {
 // TestMetadataMember: what is known of a model stands in extra/metadata.json, sorted.
 func TestMetadataMember(t *testing.T) {
 	var w Writer
-	f, err := w.File(StateDict(nil, nil), pickle.EncodeOptions{}, map[string]string{"b": "2", "a": "\"1\""})
+	f, err := w.File(StateDict(nil), pickle.EncodeOptions{}, map[string]string{"b": "2", "a": "\"1\""})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -93,10 +93,10 @@ func Plan(m *model.Model, precision string) ([]model.Output, error) {
 // without anything beside the weights is one.
 func full(m *model.Model, name string, target model.DType) ([]model.Output, error) {
 	c := torch.Of(m)
-	if c == nil || c.Root == nil {
+	if c == nil {
 		return nil, fault.New(fault.Absent, "the model is stored as weights alone, without the state of a training")
 	}
-	if !training(c) {
+	if c.Root == nil || !training(c) {
 		return nil, fault.New(fault.Absent, "the checkpoint holds the weights and nothing beside them").
 			Remedied("pytorch/%s is all of it", name)
 	}
@@ -251,5 +251,5 @@ func file(metadata map[string]string, tensors []model.Tensor) (*layout.File, err
 	}
 	metadata = maps.Clone(metadata)
 	delete(metadata, "format") // of what a safetensors file was made for
-	return w.File(torch.StateDict(entries, nil), pickle.EncodeOptions{}, metadata)
+	return w.File(torch.StateDict(entries), pickle.EncodeOptions{}, metadata)
 }
