@@ -158,6 +158,8 @@ func TestPyTorchAbsent(t *testing.T) {
 		{fill("w", model.F32, 4), "fp8", fault.Absent, `no precision "fp8"`},
 		{fill("w", model.F32, 4), "fp16-merged", fault.Absent, "no shards to join"},
 		{fill("w", model.F32, 4), "fp16-full", fault.Absent, "weights alone"},
+		{fill("w", model.F32, 4), "fp16-ema", fault.Absent, "without an average"},
+		{fill("w", model.F32, 4), "fp16-ema-full", fault.Absent, "no precision"},
 	} {
 		files := folder{"m.safetensors": container("m", nil, c.x)}
 		_, err := view("pytorch").Plan(open(t, files, "m.safetensors"), c.precision)
@@ -193,6 +195,17 @@ func TestPyTorchFull(t *testing.T) {
 	}
 	if !slices.Equal(names, []string{"args", "steps.1"}) {
 		t.Errorf("left out: %v", names)
+	}
+}
+
+// TestPyTorchAverage: the average of the weights is a state_dict of its own, under the weights' names.
+func TestPyTorchAverage(t *testing.T) {
+	files := folder{"training.pt": saved(t, "training.pt")}
+	m := open(t, files, "training.pt")
+	m.Averaged = slices.Clone(m.Tensors[:2])
+	back := reread(t, content(t, plan(t, files, m, "pytorch", "fp16-ema")["model.pt"].File))
+	if len(back.Tensors) != 2 || back.Tensors[0].Name != m.Tensors[0].Name || back.Tensors[0].DType != model.F16 {
+		t.Errorf("%v", back.Tensors)
 	}
 }
 

@@ -23,19 +23,23 @@ import (
 	"github.com/isomerfs/isomerfs/model"
 )
 
-// The modifiers: mergedSuffix joins the shards of a model in one file, fullSuffix keeps what a training checkpoint holds
-// beside the weights.
+// The modifiers: mergedSuffix joins the shards of a model in one file, averagedSuffix is the average that a training kept
+// of the weights, fullSuffix all that a training checkpoint holds.
 const (
-	mergedSuffix = "-merged"
-	fullSuffix   = "-full"
+	mergedSuffix   = "-merged"
+	averagedSuffix = "-ema"
+	fullSuffix     = "-full"
 )
 
 // Precisions are the folders of the view in order of listing, and Merged those that a model in several files has
-// besides. Asked are not listed: those of a training checkpoint that keep what stands beside the weights.
+// besides. Asked are those that are there when they are asked for.
 var (
 	Precisions = []string{"fp32", "fp16", "bf16"}
 	Merged     = []string{"fp32" + mergedSuffix, "fp16" + mergedSuffix, "bf16" + mergedSuffix}
-	Asked      = []string{"fp32" + fullSuffix, "fp16" + fullSuffix, "bf16" + fullSuffix}
+	Asked      = []string{
+		"fp32" + fullSuffix, "fp16" + fullSuffix, "bf16" + fullSuffix,
+		"fp32" + averagedSuffix, "fp16" + averagedSuffix, "bf16" + averagedSuffix,
+	}
 )
 
 var targets = map[string]model.DType{"fp32": model.F32, "fp16": model.F16, "bf16": model.BF16}
@@ -61,6 +65,7 @@ func More(m *model.Model) []string {
 func Plan(m *model.Model, precision string) ([]model.Output, error) {
 	name, merged := strings.CutSuffix(precision, mergedSuffix)
 	name, whole := strings.CutSuffix(name, fullSuffix)
+	name, averaged := strings.CutSuffix(name, averagedSuffix)
 	target, ok := targets[name]
 	if !ok {
 		return nil, fault.New(fault.Absent, "pytorch has no precision %q", precision)
@@ -69,8 +74,17 @@ func Plan(m *model.Model, precision string) ([]model.Output, error) {
 		return nil, fault.New(fault.Absent, "the model is stored in one file, so there are no shards to join").
 			Remedied("pytorch/%s is that file's view", name)
 	}
+	if whole && (merged || averaged) {
+		return nil, fault.New(fault.Absent, "pytorch has no precision %q", precision).Remedied("pytorch/%s%s is all of a checkpoint", name, fullSuffix)
+	}
 	if whole {
 		return full(m, name, target)
+	}
+	if averaged {
+		if len(m.Averaged) == 0 {
+			return nil, fault.New(fault.Absent, "the model is stored without an average of its weights").Remedied("pytorch/%s is of the weights", name)
+		}
+		m = &model.Model{Format: m.Format, File: m.File, Tensors: m.Averaged, Metadata: m.Metadata}
 	}
 	tensors, err := weights(m, target)
 	if err != nil {
