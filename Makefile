@@ -6,13 +6,15 @@ SBINDIR ?= /sbin
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+# What packages are called by: a release, or what comes before all releases.
+PACKAGED = $(shell echo '$(VERSION)' | sed -E 's/^v?([0-9]+\.)/\1/; t; s/^/0.0.0-/')
 LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 BINARY   = bin/isomerfs
 
 # One static binary that runs on any image.
 export CGO_ENABLED = 0
 
-.PHONY: help build test check demo bench fuzz integration man install uninstall clean
+.PHONY: help build test check demo bench fuzz integration man install uninstall packages clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 14
@@ -51,6 +53,17 @@ install: build man ## install to PREFIX (/usr/local), the helper of mount(8) to 
 	install -D -m 644 packaging/systemd/isomerfs@.service $(DESTDIR)$(UNITDIR)/isomerfs@.service
 	sed -i 's|/usr/bin/|$(PREFIX)/bin/|; s|/usr/share/|$(PREFIX)/share/|' $(DESTDIR)$(UNITDIR)/isomerfs@.service
 	install -D -m 644 packaging/systemd/unit.conf $(DESTDIR)$(PREFIX)/share/doc/isomerfs/unit.conf
+
+packages: man ## .deb and .rpm for amd64 and arm64 in bin/packages
+	@mkdir -p bin/packages bin/tools
+	gzip -9nf bin/share/man/man*/*
+	cd tools && GOBIN=$(CURDIR)/bin/tools $(GO) install github.com/goreleaser/nfpm/v2/cmd/nfpm
+	for arch in amd64 arm64; do \
+		GOOS=linux GOARCH=$$arch $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/linux-$$arch/isomerfs ./cmd/isomerfs || exit; \
+		for kind in deb rpm; do \
+			GOARCH=$$arch VERSION=$(PACKAGED) bin/tools/nfpm package --config packaging/nfpm.yaml --packager $$kind --target bin/packages || exit; \
+		done; \
+	done
 
 uninstall: man ## take away what install has installed
 	rm -f $(DESTDIR)$(PREFIX)/bin/isomerfs $(DESTDIR)$(SBINDIR)/mount.isomerfs $(DESTDIR)$(UNITDIR)/isomerfs@.service $(DESTDIR)$(PREFIX)/share/doc/isomerfs/unit.conf

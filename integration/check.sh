@@ -13,5 +13,6 @@ mkdir -p bin/tools
 bin/tools/staticcheck ./...
 bin/tools/govulncheck ./...
 go mod tidy -diff
+(cd tools && go vet ./... && go test ./...) # the manifests of packaging
 codecs/quant/_asm/check.sh
 codecs/ggml/_asm/check.sh
