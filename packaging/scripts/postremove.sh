@@ -1,6 +1,6 @@
 #!/bin/sh
-# After removal: updatedb.conf is as it was. A purge also takes what was made by mounts: the cache, which can be made
-# again from the store, and the logs.
+# After removal: updatedb.conf is as it was. A purge also takes what root's mounts have made: the cache, which can be made
+# again from the store, and the logs; but nothing while there is a mount, whose daemon may still use it.
 set -e
 
 case $1 in
@@ -17,6 +17,8 @@ esac
 
 case $1 in
 purge)
-	rm -rf /var/cache/isomerfs /var/log/isomerfs
+	if ! grep -qs ' fuse\.isomerfs ' /proc/self/mounts; then
+		rm -rf /var/cache/isomerfs /var/log/isomerfs || true
+	fi
 	;;
 esac
