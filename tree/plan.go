@@ -105,6 +105,10 @@ func (f *format) make(precision string) *plan {
 		p.absent = append(p.absent, absence{cause: f.c.nothing()})
 	}
 	for _, m := range f.c.components {
+		if f.c.v.withheld {
+			p.absent = append(p.absent, absence{m, f.c.withheld()})
+			continue
+		}
 		files, err := f.of(m, precision)
 		if err != nil {
 			p.absent = append(p.absent, absence{m, err})

@@ -106,6 +106,7 @@ type Options struct {
 	Program string // name and version, for the documents
 
 	Pickle Policy // which models that are pickles are shown
+	Serve  string // an alias of the store: versions that it does not lead to have no views. "": all have
 
 	UID, GID *uint32 // owner of everything, instead of the sources'
 	Umask    uint32  // permission bits that nothing has

@@ -23,6 +23,8 @@ type version struct {
 	above  fs.FileMode // the read bits that the folders above the files leave
 	model  fs.FileMode // the read bits that the folders above the version leave
 
+	withheld bool // it has no views, for it does not hold the alias that Options.Serve names
+
 	byName map[string]int
 	bySrc  map[layout.ID]int
 
@@ -32,10 +34,11 @@ type version struct {
 
 // known is what is remembered of a version's path for as long as the tree lives.
 type known struct {
-	id   layout.ID
-	read fs.FileMode // that the folders above the version leave
-	gen  uint64
-	ref  weak.Pointer[version] // the version while somebody uses it
+	id       layout.ID
+	read     fs.FileMode // that the folders above the version leave
+	withheld bool
+	gen      uint64
+	ref      weak.Pointer[version] // the version while somebody uses it
 
 	passing bool // the generation was seen while something failed for the moment
 }
@@ -56,6 +59,10 @@ func (t *Tree) enter(ctx context.Context, model, name string, read fs.FileMode) 
 		return nil, err
 	}
 	p := join(model, name)
+	withheld, err := t.withholds(ctx, model, name)
+	if err != nil {
+		return nil, err
+	}
 	above := read
 	if s.Info.Mode&0o111 != 0 { // a loose file has no folder of its own
 		read = pass(read, s.Info.Mode)
@@ -67,10 +74,11 @@ func (t *Tree) enter(ctx context.Context, model, name string, read fs.FileMode) 
 		k = &known{}
 		t.known[p] = k
 	}
-	if k.gen > 0 && k.id == s.ID && k.read == above {
+	if k.gen > 0 && k.id == s.ID && k.read == above && k.withheld == withheld {
 		v := k.ref.Value()
 		if v == nil && !k.passing {
 			v = newVersion(s, p, k.gen, read, above)
+			v.withheld = withheld
 			k.ref = weak.Make(v)
 			return v, nil
 		}
@@ -78,9 +86,10 @@ func (t *Tree) enter(ctx context.Context, model, name string, read fs.FileMode) 
 			return v, nil
 		}
 	}
-	k.id, k.read, k.passing = s.ID, above, false
+	k.id, k.read, k.withheld, k.passing = s.ID, above, withheld, false
 	k.gen++
 	v := newVersion(s, p, k.gen, read, above)
+	v.withheld = withheld
 	k.ref = weak.Make(v)
 	return v, nil
 }

@@ -125,7 +125,7 @@ func (s *server) open() error {
 		return placed(s.cacheDir, err)
 	}
 	s.tree = tree.New(tree.Options{
-		Store: s.store, Program: builtVersion().program(), Pickle: s.pickle, UID: s.uid, GID: s.gid, Umask: s.umask,
+		Store: s.store, Program: builtVersion().program(), Pickle: s.pickle, Serve: s.served, UID: s.uid, GID: s.gid, Umask: s.umask,
 		State: func(f *layout.File) string { return s.cache.State(f.ID(), f).String() }, Digest: s.cache.Digest, Live: s.live(), Log: s.log.Logger,
 	})
 	return nil

@@ -32,6 +32,7 @@ type settings struct {
 	allowOther  bool
 	verify      string // structure, digest or signature
 	pickle      tree.Policy
+	served      string   // the alias whose versions have views; "": all have
 	follow      []string // folders that symlinks in the store may lead to
 	uid, gid    *uint32
 	umask       uint32
@@ -77,6 +78,13 @@ var options = []option{
 			return err
 		}
 		s.pickle = tree.Policy(slices.Index(tree.Policies, word))
+		return nil
+	}},
+	{"serve", "ALIAS", "make views of those versions alone that have an alias of this name in the store, such as approved (all)", func(s *settings, v string) error {
+		if strings.ContainsAny(v, "/ ~") {
+			return fmt.Errorf("%q is no name of an alias", v)
+		}
+		s.served = v
 		return nil
 	}},
 	{"follow", "DIR", "allow symlinks of the store that lead into DIR; may be given more than once", func(s *settings, v string) error {

@@ -229,7 +229,7 @@ func (l *locator) plain(file string) (*opened, error) {
 
 func (l *locator) newTree(s store.Store) *tree.Tree {
 	return tree.New(tree.Options{
-		Store: s, Program: builtVersion().program(), Pickle: l.settings.pickle, UID: l.settings.uid, GID: l.settings.gid, Umask: l.settings.umask,
+		Store: s, Program: builtVersion().program(), Pickle: l.settings.pickle, Serve: l.settings.served, UID: l.settings.uid, GID: l.settings.gid, Umask: l.settings.umask,
 	})
 }
 
