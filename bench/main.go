@@ -34,6 +34,7 @@ var rows = []row{
 	{"  daemon's peak anonymous memory meanwhile, MiB, 2.6 GB", 64, 40, false, cold("peak", large)},
 	{"  peak memory, 2.6 GB / 0.26 GB (within 12 MiB counts as none)", 1.1, 1.0, false, peaks},
 	{"cold fp16 view to its last byte / torch load_file, half, save_file, 2.6 GB", 0.30, 0.17, false, torch},
+	{"cold fp16 view of a PyTorch file, as one, to its last byte / torch.load, half, torch.save, 2.6 GB", 0.30, 0.17, false, pytorch},
 	{"cold ONNX fp16 view to its last byte / Python onnx and float16 converter, 1.3 GB inline", 0.15, 0.08, false, onnx},
 	{"growth: wall at 2x bytes (1.8 to 2.2)", 2.2, 2.0, false, growth},
 	{"CPU per byte: 4,500 small tensors / 93 large ones, 0.26 GB", 1.6, 1.2, false, smallTensors},

@@ -156,6 +156,26 @@ func torch(b *bench) (float64, error) {
 	return median(ratios), err
 }
 
+// makePyTorch writes a state_dict of 93 matrices of float32, 2.6 GB at scale 1; halvePyTorch is what a user would run today.
+const makePyTorch = `
+import sys, torch
+count, side = 93, max(64, int((float(sys.argv[2]) * 2.6e9 / 4 / 93) ** 0.5))
+some = torch.randn(side * side, generator=torch.Generator().manual_seed(1))
+torch.save({f"layers.{i}.weight": some.roll(i).reshape(side, side) for i in range(count)}, sys.argv[1])
+`
+
+const halvePyTorch = `
+import sys, torch
+torch.save({name: tensor.half() for name, tensor in torch.load(sys.argv[1], weights_only=True).items()}, sys.argv[2])
+`
+
+func pytorch(b *bench) (float64, error) {
+	if err := exec.Command(b.python, "-c", "import torch").Run(); err != nil {
+		return 0, errors.New("-python has no torch")
+	}
+	return b.against("pytorch", "model.pt", makePyTorch, halvePyTorch)
+}
+
 // makeONNX writes a graph of matrix products whose float32 weights, inline, are 1.3 GB at scale 1.
 const makeONNX = `
 import sys, numpy, onnx
@@ -186,12 +206,17 @@ func onnx(b *bench) (float64, error) {
 	if err := exec.Command(b.python, "-c", "import onnx; from onnxruntime.transformers import float16").Run(); err != nil {
 		return 0, errors.New("-python has no onnx and onnxruntime")
 	}
-	store := filepath.Join(b.folder, "onnx")
-	source, out := filepath.Join(store, "m/v1/model.onnx"), filepath.Join(b.folder, "half.onnx")
+	return b.against("onnx", "model.onnx", makeONNX, halveONNX)
+}
+
+// against is a cold read of the fp16 view of a model, in its own format, over what a script takes to make a file of it.
+func (b *bench) against(format, file, make, halve string) (float64, error) {
+	store := filepath.Join(b.folder, format)
+	source, out := filepath.Join(store, "m/v1", file), filepath.Join(b.folder, "half-"+file)
 	if err := os.MkdirAll(filepath.Dir(source), 0o755); err != nil {
 		return 0, err
 	}
-	if _, err := b.command(b.python, "-c", makeONNX, source, fmt.Sprint(b.scale)); err != nil {
+	if _, err := b.command(b.python, "-c", make, source, fmt.Sprint(b.scale)); err != nil {
 		return 0, err
 	}
 	if err := os.Chtimes(source, settled, settled); err != nil {
@@ -200,7 +225,7 @@ func onnx(b *bench) (float64, error) {
 	ratios, err := round(b, func(int) (float64, error) {
 		cached(source)
 		start := time.Now()
-		_, err := b.command(b.python, "-c", halveONNX, source, out)
+		_, err := b.command(b.python, "-c", halve, source, out)
 		peer := time.Since(start).Seconds()
 		os.Remove(out)
 		if err != nil {
@@ -212,7 +237,7 @@ func onnx(b *bench) (float64, error) {
 			return 0, err
 		}
 		defer m.unmount()
-		n, err := b.tool("io", "ready", filepath.Join(m.point, "m/v1/onnx/fp16/model.onnx"))
+		n, err := b.tool("io", "ready", filepath.Join(m.point, "m/v1", format, "fp16", file))
 		if err != nil {
 			return 0, err
 		}

@@ -138,7 +138,7 @@ func (a *archive) pickle(name, storages string) (*reading, error) {
 	}
 	r := newReading(a.file, root, base)
 	r.big = a.big
-	r.plain = !a.big && a.stored() && len(data) > 1 && data[1] == 2 && a.harmless()
+	r.plain = a.stored() && len(data) > 1 && data[1] == 2 && a.harmless()
 	return r, r.read(func(s *Storage) (*layout.File, error) { return a.storage(storages, s) })
 }
 
