@@ -65,7 +65,9 @@ for name in $steps; do
 	tiers)
 		step "every tier of kernels, and one processor"
 		llamacpp
-		for tier in generic avx2; do
+		tiers=(generic avx2)
+		if grep -qsw avx512vl /proc/cpuinfo && grep -qsw avx512dq /proc/cpuinfo; then tiers+=(avx512); fi
+		for tier in "${tiers[@]}"; do
 			require=
 			case ",$ISOMERFS_TEST_REQUIRE," in *,cpu,*) require=$tier ;; esac
 			ISOMERFS_CPU=$tier ISOMERFS_TEST_REQUIRE_CPU=$require go test -count=1 ./codecs/quant ./codecs/ggml

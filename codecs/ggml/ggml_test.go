@@ -3,6 +3,7 @@ package ggml
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -13,6 +14,9 @@ import (
 	"github.com/isomerfs/isomerfs/layout"
 	"github.com/isomerfs/isomerfs/model"
 )
+
+// seed makes other values, to look further than a run of all tests does.
+var seed = flag.Uint64("seed", 0, "added to the seeds of what is compared with llama.cpp")
 
 // tiers are the kernels of every tier that this processor has, the reference first.
 func tiers() map[quant.Tier]*kernels {
@@ -70,7 +74,7 @@ func TestQuantizeIsLlamaCpp(t *testing.T) {
 	const row = 1024
 	for typ := range active.plain {
 		for i, s := range spreads {
-			r := rand.New(rand.NewPCG(uint64(i), uint64(typ)))
+			r := rand.New(rand.NewPCG(uint64(i), uint64(typ)+*seed))
 			x := make([]float32, 4*row)
 			s.fill(r, x)
 			kept, want := p.quantize(typ, row, x, nil)
@@ -98,7 +102,7 @@ func TestWeightedIsLlamaCpp(t *testing.T) {
 		}
 		for i, s := range spreads {
 			for j, im := range importances {
-				r := rand.New(rand.NewPCG(uint64(i*100+j), uint64(typ)))
+				r := rand.New(rand.NewPCG(uint64(i*100+j), uint64(typ)+*seed))
 				x, w := make([]float32, 2*row), make([]float32, row)
 				s.fill(r, x)
 				im.fill(r, w)
@@ -151,7 +155,7 @@ func TestDequantizeIsLlamaCpp(t *testing.T) {
 		if typ == Q8_1 { // which llama.cpp does not read
 			continue
 		}
-		r := rand.New(rand.NewPCG(7, uint64(typ)))
+		r := rand.New(rand.NewPCG(7, uint64(typ)+*seed))
 		blocks := make([]byte, 4096*typ.Block().Bytes)
 		for i := range blocks {
 			blocks[i] = byte(r.Uint32())
