@@ -42,6 +42,10 @@ type View struct {
 	// and remedy people read. It costs no tensor byte.
 	Plan func(m *model.Model, precision string) ([]Output, error)
 
+	// Memory is the bytes that the usual reader needs in memory beside the file, for a context of so many tokens (0: the
+	// usual), and for how many that is. nil for a view of which nobody knows.
+	Memory func(m *model.Model, context int64) (size, tokens int64, err error)
+
 	// Left are the tensors that the view leaves out while it shows the others. nil: none beside the model's own Left.
 	Left func(m *model.Model) []model.Left
 
@@ -73,7 +77,7 @@ var Table = []View{
 		Needs: []string{"for bf16, operators that take bfloat16"},
 	},
 	{
-		Name: "gguf", From: gguf.From, Precisions: gguf.Precisions, More: gguf.More, Asked: gguf.Asked, Ready: true, Plan: gguf.Plan, Readers: packages("gguf>=0.10.0"),
+		Name: "gguf", From: gguf.From, Precisions: gguf.Precisions, More: gguf.More, Asked: gguf.Asked, Ready: true, Plan: gguf.Plan, Memory: gguf.Memory, Readers: packages("gguf>=0.10.0"),
 		Loses: []string{"types of blocks round to their grids", "of what is stored in blocks already, other blocks are made of rounded values"},
 		Needs: []string{"of a checkpoint, an architecture and a tokenizer that llama.cpp has, with config.json and the tokenizer's files beside the weights", "for Q2_K_S an importance matrix beside the model"},
 	},

@@ -51,7 +51,7 @@ func newRoot() *cobra.Command {
 	)
 	root.AddCommand(
 		mountCommand(), umountCommand(), statusCommand(), warmCommand(), pathCommand(), runCommand(),
-		lsCommand(), showCommand(), diffCommand(), aliasCommand(), whyCommand(), layoutCommand(), convertCommand(), verifyCommand(),
+		lsCommand(), showCommand(), diffCommand(), aliasCommand(), whyCommand(), layoutCommand(), convertCommand(), planCommand(), verifyCommand(),
 		cacheCommand(), doctorCommand(), formatsCommand(), completionCommand(), manualCommand(), versionCommand(),
 	)
 	completePaths(root)

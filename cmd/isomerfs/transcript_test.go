@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -15,6 +16,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/isomerfs/isomerfs/codecs/ggml"
+	"github.com/isomerfs/isomerfs/codecs/gguf"
+	"github.com/isomerfs/isomerfs/layout"
 )
 
 var update = flag.Bool("update", false, "write what the commands of the transcripts print into testdata/transcripts")
@@ -235,7 +240,8 @@ func firstDifference(want, got string) string {
 	return ""
 }
 
-// writeModel is the program model: it writes a safetensors file whose tensors are ones, and which is long settled.
+// writeModel is the program model: it writes a safetensors file whose tensors are ones, and which is long settled; or
+// where FILE ends in .gguf a language model of one layer with these tensors, all zeros.
 //
 //	model FILE NAME:DTYPE:DIM,DIM...
 func writeModel(args []string) {
@@ -244,6 +250,12 @@ func writeModel(args []string) {
 			fmt.Fprintln(os.Stderr, "model:", err)
 			os.Exit(1)
 		}
+	}
+	settled := time.Unix(1_700_000_000, 0)
+	if strings.HasSuffix(args[0], ".gguf") {
+		fail(writeGGUF(args[0], args[1:]))
+		fail(os.Chtimes(args[0], settled, settled))
+		return
 	}
 	one := map[string][]byte{"F32": {0, 0, 0x80, 0x3f}, "F16": {0, 0x3c}, "BF16": {0x80, 0x3f}, "I64": {1, 0, 0, 0, 0, 0, 0, 0}, "U8": {1}}
 	header := map[string]any{}
@@ -266,6 +278,43 @@ func writeModel(args []string) {
 	file := append([]byte{byte(len(text)), byte(len(text) >> 8), 0, 0, 0, 0, 0, 0}, text...)
 	fail(os.MkdirAll(filepath.Dir(args[0]), 0o755))
 	fail(os.WriteFile(args[0], append(file, data.Bytes()...), 0o644))
-	settled := time.Unix(1_700_000_000, 0)
 	fail(os.Chtimes(args[0], settled, settled))
+}
+
+func writeGGUF(file string, tensors []string) error {
+	key := func(name string, n uint32) gguf.KV { return gguf.Key("llama."+name, n) }
+	c := &gguf.Content{KVs: []gguf.KV{
+		gguf.Key("general.architecture", "llama"), key("block_count", 1), key("embedding_length", 256), key("attention.head_count", 4), key("context_length", 512),
+		gguf.List("tokenizer.ggml.tokens", strings.Split("<unk> <s> </s> a b c d e f g", " ")),
+	}}
+	for _, arg := range tensors {
+		parts := strings.Split(arg, ":")
+		t := gguf.Tensor{Name: parts[0]}
+		t.Type, _ = ggml.ParseType(parts[1])
+		for dim := range strings.SplitSeq(parts[2], ",") {
+			n, err := strconv.ParseInt(dim, 10, 64)
+			if err != nil {
+				return err
+			}
+			t.Shape = append(t.Shape, n)
+		}
+		n, err := gguf.Size(t.Type, t.Shape)
+		if err != nil {
+			return err
+		}
+		t.Data = layout.Bytes(make([]byte, n))
+		c.Tensors = append(c.Tensors, t)
+	}
+	f, err := c.File()
+	if err != nil {
+		return err
+	}
+	b := make([]byte, f.Size())
+	if _, err := f.ReadAt(context.Background(), nil, b, 0); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(file, b, 0o644)
 }

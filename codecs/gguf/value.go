@@ -1,8 +1,10 @@
 package gguf
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math"
 	"strconv"
 
@@ -194,6 +196,39 @@ func (kv *KV) Uint() (uint64, bool) {
 		return uint64(v), v >= 0
 	}
 	return 0, false
+}
+
+// maxUints is the longest array that Uints reads: of the layers of a model.
+const maxUints = 4096
+
+// Uints is the whole numbers of a short array, none of them negative, or the one of a key that has one: hyper-parameters
+// that may differ from layer to layer. It reports false for any other key.
+func (kv *KV) Uints(ctx context.Context) ([]uint64, bool) {
+	if n, ok := kv.Uint(); ok {
+		return []uint64{n}, true
+	}
+	if kv == nil || kv.Type != Array || kv.Count > maxUints || kv.Elem.size() == 0 || kv.Data == nil {
+		return nil, false
+	}
+	b := make([]byte, kv.Data.Size())
+	if _, err := kv.Data.ReadAt(ctx, nil, b, 0); err != nil && err != io.EOF {
+		return nil, false
+	}
+	list := make([]uint64, kv.Count)
+	for i := range list {
+		v := number(kv.Elem, b[int64(i)*kv.Elem.size():], binary.LittleEndian)
+		if yes, ok := v.(bool); ok {
+			if v = uint8(0); yes {
+				v = uint8(1)
+			}
+		}
+		n, ok := (&KV{Value: v}).Uint()
+		if !ok {
+			return nil, false
+		}
+		list[i] = n
+	}
+	return list, true
 }
 
 // Shown is the value as people read it; an array in one line, its first elements and its length.
