@@ -106,8 +106,8 @@ func TestWrongSums(t *testing.T) {
 // rest passes by.
 func TestSumsOfMore(t *testing.T) {
 	for _, wrong := range []int{-1, 0} {
-		whole, _, s := summed(t, 2, 90<<20, 1, wrong)
-		for _, size := range []int64{2 << 20, 50 << 20} {
+		whole, _, s := summed(t, 2, 36<<20, 1, wrong)
+		for _, size := range []int64{2 << 20, 34 << 20} {
 			d := newMemDisk()
 			c := open(t, Options{Disk: d})
 			f, err := whole.Slice(1<<20, size)

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/isomerfs/isomerfs/fault"
@@ -247,14 +248,14 @@ func TestNeeds(t *testing.T) {
 type failing struct {
 	*memory
 	at  int64
-	err error
+	err atomic.Pointer[error]
 }
 
 func (f *failing) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
-	if f.err != nil && off <= f.at && f.at < off+int64(len(p)) {
-		err := f.err
-		f.err = nil
-		return 0, err
+	if off <= f.at && f.at < off+int64(len(p)) {
+		if err := f.err.Swap(nil); err != nil {
+			return 0, *err
+		}
 	}
 	return f.memory.ReadAt(ctx, p, off)
 }
@@ -262,11 +263,12 @@ func (f *failing) ReadAt(ctx context.Context, p []byte, off int64) (int, error) 
 // TestFoldFails: an error of the source is that of the Fold, and does not stay.
 func TestFoldFails(t *testing.T) {
 	src := newMemory("s", random{rand.New(rand.NewPCG(1, 1))}.bytes(5<<20))
-	bad := &failing{src, 3 << 20, errors.New("the disk is gone")}
+	bad := &failing{memory: src, at: 3 << 20}
 	in := must(Extent{bad, 0, src.size})
 	f, _ := Concat(in, must(Fold{CRC32, in}))
 	for _, at := range []int64{f.Size() - 4, 2 << 20} {
-		bad.err = errors.New("the disk is gone")
+		gone := errors.New("the disk is gone")
+		bad.err.Store(&gone)
 		p := make([]byte, min(2<<20, f.Size()-at))
 		if _, err := f.ReadAt(ctx, nil, p, at); err == nil || err.Error() != "the disk is gone" {
 			t.Errorf("%d: %v", at, err)
@@ -281,6 +283,34 @@ func TestFoldFails(t *testing.T) {
 	again := must(Extent{src, 0, src.size})
 	if _, err := must(Fold{CRC32, again}).ReadAt(gone, nil, p, 0); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// breaks is an Op that breaks down behind its first MiB.
+type breaks struct{ blocks }
+
+func (o breaks) Apply(dst []byte, src [][]byte) error {
+	if src[0][0] == pattern(3<<20) {
+		panic("index out of range")
+	}
+	return o.blocks.Apply(dst, src)
+}
+
+// TestFoldBreaks: a computation that panics does so where the Fold was asked for, whichever goroutine it ran in, and
+// leaves nobody waiting.
+func TestFoldBreaks(t *testing.T) {
+	src := &memory{name: "w", size: 8 << 20, id: ID{1}}
+	in := must(Coded{Op: breaks{blocks{1, []int64{1}}}, Label: "w", In: []*File{Stored(src)}})
+	f := must(Fold{CRC32, in})
+	for range 3 {
+		func() {
+			defer func() {
+				if r := recover(); r != "index out of range" {
+					t.Errorf("recovered %v", r)
+				}
+			}()
+			f.ReadAt(ctx, nil, make([]byte, 4), 0)
+		}()
 	}
 }
 

@@ -205,11 +205,25 @@ func (t *tally) value(ctx context.Context, read func(ctx context.Context, p []by
 		}
 	}
 	var others sync.WaitGroup
+	broke := make(chan any, workers)
 	for range workers - 1 {
-		others.Go(work)
+		others.Go(func() {
+			defer func() {
+				if r := recover(); r != nil {
+					broke <- r
+					cancel(nil)
+				}
+			}()
+			work()
+		})
 	}
 	work()
 	others.Wait()
+	select {
+	case r := <-broke: // of whoever called, as if there were no others
+		panic(r)
+	default:
+	}
 	if v, ok := t.done(); ok {
 		return v, nil
 	}
