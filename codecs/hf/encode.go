@@ -17,13 +17,13 @@ const longestToken = 64
 const maxWords = 1 << 12
 
 // Pieces are what the pre-tokenizer makes of a text that holds no added token: the pieces within which tokens lie, as
-// characters of the text. What is not understood is Unsupported.
+// the model takes them. What is not understood is Unsupported.
 func (t *Tokenizer) Pieces(text string) ([]string, error) {
 	s, err := newSplitting(t.Rest.Object("pre_tokenizer"))
 	if err != nil {
 		return nil, err
 	}
-	runes, err := s.pieces([]rune(text), &work{maxSteps})
+	runes, err := s.pieces([]rune(text), true, &work{maxSteps})
 	if err != nil {
 		return nil, err
 	}
@@ -110,16 +110,12 @@ func (t *Tokenizer) words(text string) ([]wordOf, error) {
 				out = append(out, part)
 				continue
 			}
-			pieces, err := s.pieces([]rune(part.text), w)
+			pieces, err := s.pieces([]rune(part.text), len(out) == 0, w)
 			if err != nil {
 				return nil, err
 			}
 			for _, p := range pieces {
-				word := string(p)
-				if s.bytes {
-					word = ByteText(word)
-				}
-				out = append(out, wordOf{text: word})
+				out = append(out, wordOf{text: string(p)})
 			}
 		}
 	}

@@ -16,9 +16,11 @@ const gpt2Words = `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|
 
 // splitting is what a pre-tokenizer does to a text: steps that cut each piece further.
 type splitting struct {
-	steps []func(piece []rune, w *work) ([][]rune, error)
-	bytes bool // the pieces' bytes are then written as characters, one each
+	steps []stage
 }
+
+// stage is one step. first says that the piece is where the text begins.
+type stage func(piece []rune, first bool, w *work) ([][]rune, error)
 
 // newSplitting reads the pre_tokenizer of a tokenizer.json. What is not understood is Unsupported.
 func newSplitting(o *Object) (*splitting, error) {
@@ -30,7 +32,7 @@ func (s *splitting) add(o *Object, depth int) error {
 	if depth > maxDepth || len(s.steps) > maxStages {
 		return fault.New(fault.Limit, "a pre-tokenizer of more than %d steps", maxStages)
 	}
-	step := func(f func(piece []rune, w *work) ([][]rune, error)) { s.steps = append(s.steps, f) }
+	step := func(f stage) { s.steps = append(s.steps, f) }
 	switch kind := o.Text("type"); kind {
 	case "": // none at all
 	case "Sequence":
@@ -44,7 +46,6 @@ func (s *splitting) add(o *Object, depth int) error {
 			}
 		}
 	case "ByteLevel":
-		s.bytes = true
 		if True(o.Value("add_prefix_space")) {
 			step(prefixed(" "))
 		}
@@ -55,6 +56,9 @@ func (s *splitting) add(o *Object, depth int) error {
 			}
 			step(cut(e, "Isolated", false))
 		}
+		step(func(piece []rune, _ bool, _ *work) ([][]rune, error) {
+			return [][]rune{[]rune(ByteText(string(piece)))}, nil
+		})
 	case "Split":
 		e, err := pattern(o.Value("pattern"))
 		if err != nil {
@@ -102,9 +106,9 @@ func (s *splitting) add(o *Object, depth int) error {
 		if v, ok := o.Get("add_prefix_space"); scheme == "" && (!ok || True(v)) {
 			scheme = "always"
 		}
-		step(func(piece []rune, _ *work) ([][]rune, error) {
+		step(func(piece []rune, first bool, _ *work) ([][]rune, error) {
 			text := strings.ReplaceAll(string(piece), " ", mark)
-			if (scheme == "always" || scheme == "first") && !strings.HasPrefix(text, mark) {
+			if (scheme == "always" || scheme == "first" && first) && !strings.HasPrefix(text, mark) {
 				text = mark + text
 			}
 			return [][]rune{[]rune(text)}, nil
@@ -136,8 +140,8 @@ func pattern(v any) (*expression, error) {
 var behaviors = []string{"Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"}
 
 // prefixed puts a text before a piece that does not begin with it.
-func prefixed(text string) func([]rune, *work) ([][]rune, error) {
-	return func(piece []rune, _ *work) ([][]rune, error) {
+func prefixed(text string) stage {
+	return func(piece []rune, _ bool, _ *work) ([][]rune, error) {
 		if !strings.HasPrefix(string(piece), text) {
 			piece = append([]rune(text), piece...)
 		}
@@ -147,8 +151,8 @@ func prefixed(text string) func([]rune, *work) ([][]rune, error) {
 
 // cut splits a piece at what an expression matches, or, where invert, at what it does not. behavior says what becomes
 // of the matches.
-func cut(e *expression, behavior string, invert bool) func([]rune, *work) ([][]rune, error) {
-	return func(piece []rune, w *work) ([][]rune, error) {
+func cut(e *expression, behavior string, invert bool) stage {
+	return func(piece []rune, _ bool, w *work) ([][]rune, error) {
 		matches, err := e.find(piece, w)
 		if err != nil {
 			return nil, err
@@ -203,13 +207,13 @@ func cut(e *expression, behavior string, invert bool) func([]rune, *work) ([][]r
 	}
 }
 
-// pieces are those of a text.
-func (s *splitting) pieces(text []rune, w *work) ([][]rune, error) {
+// pieces are those of a text; first says that nothing stands before it.
+func (s *splitting) pieces(text []rune, first bool, w *work) ([][]rune, error) {
 	list := [][]rune{text}
 	for _, step := range s.steps {
 		var next [][]rune
-		for _, p := range list {
-			parts, err := step(p, w)
+		for i, p := range list {
+			parts, err := step(p, first && i == 0, w)
 			if err != nil {
 				return nil, err
 			}

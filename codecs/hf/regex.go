@@ -513,10 +513,12 @@ func (p *parser) property() (func(rune) bool, error) {
 	return func(r rune) bool { return unicode.Is(table, r) != deny }, nil
 }
 
-// set is what stands within brackets, the first of which was read.
+// set is what stands within brackets, the first of which was read: members, and && between those that a character must
+// be one of each.
 func (p *parser) set() (func(rune) bool, error) {
 	deny := p.take("^")
 	var list []func(rune) bool
+	var others [][]func(rune) bool
 	for first := true; ; first = false {
 		if p.rest == "" {
 			return nil, p.wrong("a [ without its ]")
@@ -525,7 +527,9 @@ func (p *parser) set() (func(rune) bool, error) {
 			break
 		}
 		if p.take("&&") {
-			return nil, p.wrong("&&")
+			others = append(others, list)
+			list = nil
+			continue
 		}
 		low, in, err := p.member()
 		if err != nil {
@@ -542,8 +546,12 @@ func (p *parser) set() (func(rune) bool, error) {
 		}
 		list = append(list, in)
 	}
+	others = append(others, list)
 	return func(r rune) bool {
-		return slices.ContainsFunc(list, func(in func(rune) bool) bool { return in(r) }) != deny
+		outside := slices.ContainsFunc(others, func(list []func(rune) bool) bool {
+			return !slices.ContainsFunc(list, func(in func(rune) bool) bool { return in(r) })
+		})
+		return !outside != deny
 	}, nil
 }
 

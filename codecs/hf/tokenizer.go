@@ -313,6 +313,32 @@ func (t *Tokenizer) added() error {
 		a.ID = id
 		t.Added = append(t.Added, a)
 	}
+	return t.numbered()
+}
+
+// numbered reports an added token whose id is not the one that it gets when it is added: that of its text in the
+// vocabulary, or else the next one after all others. The tokenizers library warns of those and gives them the latter, so
+// that nobody knows which of the two a model was trained with.
+func (t *Tokenizer) numbered() error {
+	known := make(map[string]int64, len(t.Added))
+	for _, a := range t.Added {
+		known[a.Content] = -1
+	}
+	t.Vocabulary.Find(known)
+	next := int64(t.Vocabulary.Len())
+	for _, a := range t.Added {
+		if a.Content == "" {
+			continue // is never added
+		}
+		id := known[a.Content]
+		if id < 0 {
+			id, known[a.Content] = next, next
+		}
+		if id != a.ID {
+			return fault.New(fault.Mismatch, "the added token %.80q has the id %d, and adding it gives it %d", a.Content, a.ID, id)
+		}
+		next = max(next, id+1)
+	}
 	return nil
 }
 

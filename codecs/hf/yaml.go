@@ -15,7 +15,7 @@ import (
 // scalars and several documents are not read: they are Unsupported.
 func yamlText(text string) (v any, err error) {
 	p := &yaml{}
-	for line := range strings.SplitSeq(text, "\n") {
+	for line := range strings.SplitSeq(strings.TrimSuffix(text, "\n"), "\n") {
 		p.lines = append(p.lines, strings.TrimRight(line, "\r"))
 	}
 	v, err = p.block(0)
@@ -108,7 +108,7 @@ func (p *yaml) list(own int) (any, error) {
 func (p *yaml) item(own int) (any, error) {
 	if p.at < len(p.lines) {
 		line := p.lines[p.at]
-		if col := indentOf(line); col > own && (line[col] == '|' || line[col] == '>') {
+		if col := indentOf(line); col > own && (strings.HasPrefix(line[col:], "|") || strings.HasPrefix(line[col:], ">")) {
 			return p.scalar(col, own)
 		}
 	}
@@ -376,7 +376,30 @@ func (f *flow) value() (any, error) {
 		}
 		f.at++
 	}
-	return plainValue(strings.Join(strings.Fields(f.text[begin:f.at]), " ")), nil
+	return plainValue(flowed(f.text[begin:f.at])), nil
+}
+
+// flowed is a plain text of several lines within brackets: a line break is a space, and each empty line one line break.
+func flowed(text string) string {
+	var b strings.Builder
+	empty := -1 // lines since the last that is not; -1 before any
+	for line := range strings.SplitSeq(text, "\n") {
+		line = strings.Trim(line, " \t")
+		switch {
+		case line == "" && empty >= 0:
+			empty++
+		case line == "":
+		default:
+			if empty == 0 {
+				b.WriteByte(' ')
+			} else if empty > 0 {
+				b.WriteString(strings.Repeat("\n", empty))
+			}
+			b.WriteString(line)
+			empty = 0
+		}
+	}
+	return b.String()
 }
 
 // collection reads what stands within brackets or braces.
