@@ -25,7 +25,7 @@ func reread(t *testing.T, data []byte) *model.Model {
 }
 
 // saved is a file that PyTorch wrote.
-func saved(t *testing.T, name string) *stored {
+func saved(t testing.TB, name string) *stored {
 	t.Helper()
 	data, err := os.ReadFile("../codecs/torch/testdata/" + name)
 	if err != nil {
