@@ -79,17 +79,16 @@ func (f *full) value(v pickle.Value, cast bool) (pickle.Value, bool, error) {
 	if len(f.path) > maxFullDepth {
 		return nil, false, fault.New(fault.Limit, "values nest more than %d deep", maxFullDepth)
 	}
-	switch v.(type) {
+	switch v := v.(type) {
 	case *pickle.List, *pickle.Tuple, *pickle.Dict, *pickle.Set, *pickle.Object, *pickle.Persistent:
 	case pickle.Bytes:
-		if len(v.(pickle.Bytes)) == 0 { // else the call of bytes, which torch.load does not know
+		if len(v) == 0 { // else the call of bytes, which torch.load does not know
 			return call("_codecs", "encode", "", "latin1"), true, nil
 		}
 		return v, true, nil
 	case *pickle.Global:
-		g := v.(*pickle.Global)
-		if !loadable(g) {
-			return f.leave("the global " + g.String())
+		if !loadable(v) {
+			return f.leave("the global " + v.String())
 		}
 		return v, true, nil
 	default:

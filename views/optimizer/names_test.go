@@ -162,8 +162,7 @@ func TestMatchLaw(t *testing.T) {
 		r := random(seed)
 		var shapes [][]int64
 		groups := make([][]*slot, 1+r.IntN(3))
-		var truth [][]int
-		truth = make([][]int, len(groups))
+		truth := make([][]int, len(groups))
 		for at := range 1 + r.IntN(9) {
 			shape := []int64{int64(r.IntN(3))}
 			shapes = append(shapes, shape)
