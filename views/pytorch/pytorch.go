@@ -7,16 +7,12 @@
 package pytorch
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
-	"path"
-	"slices"
 	"strings"
 
 	"github.com/isomerfs/isomerfs/codecs/packed"
 	"github.com/isomerfs/isomerfs/codecs/pickle"
-	"github.com/isomerfs/isomerfs/codecs/quant"
 	"github.com/isomerfs/isomerfs/codecs/torch"
 	"github.com/isomerfs/isomerfs/fault"
 	"github.com/isomerfs/isomerfs/layout"
@@ -86,14 +82,19 @@ func Plan(m *model.Model, precision string) ([]model.Output, error) {
 		}
 		m = &model.Model{Format: m.Format, File: m.File, Tensors: m.Averaged, Metadata: m.Metadata}
 	}
-	tensors, err := weights(m, target)
+	tensors, err := packed.Precision(m, target, func(t *model.Tensor) error { return torch.Holds(t.Name, t.DType, t.Shape) })
 	if err != nil {
 		return nil, err
 	}
 	if m.Shards != nil && !merged {
-		return shards(m, tensors)
+		checkpoints := torch.ShardsOf(m)
+		return m.Sharded(model.Container{
+			Format: torch.Format, Index: indexName, File: file,
+			Shard:  func(i int) string { return fmt.Sprintf("%s-%05d-of-%05d%s", shardStem, i+1, len(m.Shards), shardExt) },
+			Stored: func(i int) bool { return checkpoints != nil && checkpoints[i].Flat },
+		}, tensors)
 	}
-	if c := torch.Of(m); c != nil && c.Flat && m.Source != nil && same(tensors, m.Tensors) {
+	if c := torch.Of(m); c != nil && c.Flat && m.Source != nil && model.Same(tensors, m.Tensors) {
 		return []model.Output{{Path: oneName, File: layout.Stored(m.Source)}}, nil
 	}
 	f, err := file(m.Metadata, tensors)
@@ -150,106 +151,6 @@ func Left(m *model.Model) []model.Left {
 		left = append(left, model.Left{Name: l.Name, Reason: "left out of the precisions with " + fullSuffix + ": " + l.Reason})
 	}
 	return left
-}
-
-// weights are the tensors of the view.
-func weights(m *model.Model, target model.DType) ([]model.Tensor, error) {
-	meant, err := packed.Weights(m)
-	if err != nil {
-		return nil, err
-	}
-	tensors := make([]model.Tensor, 0, len(meant))
-	for _, t := range meant {
-		if t.DType == model.String {
-			continue
-		}
-		if t.DType.Float() {
-			if t, err = quant.Tensor(t, target); err != nil {
-				return nil, fault.In(m.File, err)
-			}
-		}
-		if err := torch.Holds(t.Name, t.DType, t.Shape); err != nil {
-			return nil, fault.In(m.File, err)
-		}
-		tensors = append(tensors, t)
-	}
-	return tensors, nil
-}
-
-// same reports whether tensors are the stored ones.
-func same(tensors, stored []model.Tensor) bool {
-	return slices.EqualFunc(tensors, stored, func(a, b model.Tensor) bool {
-		return a.Name == b.Name && a.DType == b.DType && a.Data == b.Data
-	})
-}
-
-// shards are the files of a model in several, and their index. A shard of which nothing is left is left out.
-func shards(m *model.Model, tensors []model.Tensor) ([]model.Output, error) {
-	byShard, stored := split(tensors, len(m.Shards)), split(m.Tensors, len(m.Shards))
-	checkpoints := torch.ShardsOf(m)
-	var files []model.Output
-	index := map[string]string{}
-	var total int64
-	unchanged := true
-	for i, name := range m.Shards {
-		if len(byShard[i]) == 0 && len(stored[i]) > 0 {
-			unchanged = false
-			continue
-		}
-		out := model.Output{Path: shardName(m, i)}
-		if src := m.SourceOf(name); src != nil && checkpoints != nil && checkpoints[i].Flat && same(byShard[i], stored[i]) {
-			out.File = layout.Stored(src)
-		} else {
-			unchanged = false
-			metadata := m.Metadata
-			if i < len(m.ShardMetadata) {
-				metadata = m.ShardMetadata[i]
-			}
-			f, err := file(metadata, byShard[i])
-			if err != nil {
-				return nil, fault.In(name, err)
-			}
-			out.File = f
-		}
-		files = append(files, out)
-		for _, t := range byShard[i] {
-			index[t.Name] = out.Path
-			total += t.Data.Size()
-		}
-	}
-	at := model.Output{Path: indexName}
-	if m.Format == torch.Format {
-		at.Path = path.Base(m.File)
-	}
-	if src := m.SourceOf(m.File); src != nil && unchanged {
-		at.File = layout.Stored(src)
-	} else {
-		text, err := json.MarshalIndent(map[string]any{"metadata": map[string]int64{"total_size": total}, "weight_map": index}, "", "  ")
-		if err != nil {
-			return nil, fault.In(m.File, fault.New(fault.Unsupported, "no index can be written: %w", err))
-		}
-		at.File = layout.Bytes(append(text, '\n'))
-	}
-	return append(files, at), nil
-}
-
-func split(tensors []model.Tensor, count int) [][]model.Tensor {
-	parts := make([][]model.Tensor, count)
-	for _, t := range tensors {
-		parts[t.Shard] = append(parts[t.Shard], t)
-	}
-	return parts
-}
-
-// shardName is the path of a shard beside its index: the stored one of a model in this container, else the usual one.
-func shardName(m *model.Model, i int) string {
-	if m.Format != torch.Format {
-		return fmt.Sprintf("%s-%05d-of-%05d%s", shardStem, i+1, len(m.Shards), shardExt)
-	}
-	if dir := path.Dir(m.File); dir != "." {
-		return strings.TrimPrefix(m.Shards[i], dir+"/")
-	}
-	return m.Shards[i]
 }
 
 // file is a state_dict of these tensors.

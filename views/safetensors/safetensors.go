@@ -7,15 +7,12 @@ package safetensors
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 
 	"github.com/isomerfs/isomerfs/codecs/packed"
-	"github.com/isomerfs/isomerfs/codecs/quant"
 	codec "github.com/isomerfs/isomerfs/codecs/safetensors"
 	"github.com/isomerfs/isomerfs/fault"
 	"github.com/isomerfs/isomerfs/layout"
@@ -71,14 +68,18 @@ func Plan(m *model.Model, precision string) ([]model.Output, error) {
 		}
 		m = &model.Model{Format: m.Format, File: m.File, Tensors: m.Averaged, Metadata: m.Metadata}
 	}
-	tensors, err := weights(m, target)
+	tensors, err := packed.Precision(m, target, func(t *model.Tensor) error { return codec.Holds(t.Name, t.DType) })
 	if err != nil {
 		return nil, err
 	}
 	if m.Shards != nil && !merged {
-		return shards(m, tensors)
+		return m.Sharded(model.Container{
+			Format: codec.Format, Index: indexName, File: file,
+			Shard:  func(i int) string { return fmt.Sprintf("model-%05d-of-%05d.safetensors", i+1, len(m.Shards)) },
+			Stored: func(int) bool { return true },
+		}, tensors)
 	}
-	if m.Source != nil && same(m, tensors, m.Tensors) {
+	if m.Source != nil && m.Format == codec.Format && model.Same(tensors, m.Tensors) {
 		return []model.Output{{Path: oneName, File: layout.Stored(m.Source)}}, nil
 	}
 	f, err := file(m.Metadata, tensors)
@@ -86,105 +87,6 @@ func Plan(m *model.Model, precision string) ([]model.Output, error) {
 		return nil, fault.In(m.File, err)
 	}
 	return []model.Output{{Path: oneName, File: f}}, nil
-}
-
-// weights are the tensors of the view.
-func weights(m *model.Model, target model.DType) ([]model.Tensor, error) {
-	meant, err := packed.Weights(m)
-	if err != nil {
-		return nil, err
-	}
-	tensors := make([]model.Tensor, 0, len(meant))
-	for _, t := range meant {
-		if t.DType == model.String {
-			continue
-		}
-		if t.DType.Float() {
-			if t, err = quant.Tensor(t, target); err != nil {
-				return nil, fault.In(m.File, err)
-			}
-		}
-		if err := codec.Holds(t.Name, t.DType); err != nil {
-			return nil, fault.In(m.File, err)
-		}
-		tensors = append(tensors, t)
-	}
-	return tensors, nil
-}
-
-// same reports whether tensors are the stored ones, in a file of this container.
-func same(m *model.Model, tensors, stored []model.Tensor) bool {
-	return m.Format == codec.Format && slices.EqualFunc(tensors, stored, func(a, b model.Tensor) bool {
-		return a.Name == b.Name && a.DType == b.DType && a.Data == b.Data
-	})
-}
-
-// shards are the files of a model in several, and their index. A shard of which nothing is left is left out.
-func shards(m *model.Model, tensors []model.Tensor) ([]model.Output, error) {
-	byShard, stored := split(tensors, len(m.Shards)), split(m.Tensors, len(m.Shards))
-	var files []model.Output
-	index := map[string]string{}
-	var total int64
-	unchanged := true
-	for i := range m.Shards {
-		if len(byShard[i]) == 0 && len(stored[i]) > 0 {
-			unchanged = false
-			continue
-		}
-		out := model.Output{Path: shardName(m, i)}
-		if src := m.SourceOf(m.Shards[i]); src != nil && same(m, byShard[i], stored[i]) {
-			out.File = layout.Stored(src)
-		} else {
-			unchanged = false
-			metadata := m.Metadata
-			if i < len(m.ShardMetadata) {
-				metadata = m.ShardMetadata[i]
-			}
-			f, err := file(metadata, byShard[i])
-			if err != nil {
-				return nil, fault.In(m.Shards[i], err)
-			}
-			out.File = f
-		}
-		files = append(files, out)
-		for _, t := range byShard[i] {
-			index[t.Name] = out.Path
-			total += t.Data.Size()
-		}
-	}
-	at := model.Output{Path: indexName}
-	if m.Format == codec.Format {
-		at.Path = path.Base(m.File)
-	}
-	if src := m.SourceOf(m.File); src != nil && unchanged && m.Format == codec.Format {
-		at.File = layout.Stored(src)
-	} else {
-		text, err := json.MarshalIndent(map[string]any{"metadata": map[string]int64{"total_size": total}, "weight_map": index}, "", "  ")
-		if err != nil {
-			return nil, fault.In(m.File, fault.New(fault.Unsupported, "no index can be written: %w", err))
-		}
-		at.File = layout.Bytes(append(text, '\n'))
-	}
-	return append(files, at), nil
-}
-
-func split(tensors []model.Tensor, count int) [][]model.Tensor {
-	parts := make([][]model.Tensor, count)
-	for _, t := range tensors {
-		parts[t.Shard] = append(parts[t.Shard], t)
-	}
-	return parts
-}
-
-// shardName is the path of a shard beside its index: the stored one of a model in this container, else the usual one.
-func shardName(m *model.Model, i int) string {
-	if m.Format != codec.Format {
-		return fmt.Sprintf("model-%05d-of-%05d.safetensors", i+1, len(m.Shards))
-	}
-	if dir := path.Dir(m.File); dir != "." {
-		return strings.TrimPrefix(m.Shards[i], dir+"/")
-	}
-	return m.Shards[i]
 }
 
 // file is a file of these tensors. The header lists them in their order, and so lies the data, unless that would put
