@@ -244,20 +244,7 @@ func (s *scanner) deeper() error {
 
 // object calls member for each name; it stands before the value, which member must take.
 func (s *scanner) object(member func(name string) error) error {
-	if err := s.expect('{'); err != nil {
-		return err
-	}
-	if err := s.deeper(); err != nil {
-		return err
-	}
-	for first := true; ; first = false {
-		c, err := s.space()
-		if err != nil {
-			return err
-		}
-		if first && c == '}' {
-			break
-		}
+	return s.list('{', '}', func(c byte) error {
 		if c != '"' {
 			return s.wrong("%s where a name should stand", found(c))
 		}
@@ -268,27 +255,18 @@ func (s *scanner) object(member func(name string) error) error {
 		if err := s.expect(':'); err != nil {
 			return err
 		}
-		if err := member(name); err != nil {
-			return err
-		}
-		if c, err = s.space(); err != nil {
-			return err
-		}
-		if c == '}' {
-			break
-		}
-		if err := s.expect(','); err != nil {
-			return err
-		}
-	}
-	s.depth--
-	s.skip(1)
-	return nil
+		return member(name)
+	})
 }
 
 // array calls item before each item, which item must take.
 func (s *scanner) array(item func() error) error {
-	if err := s.expect('['); err != nil {
+	return s.list('[', ']', func(byte) error { return item() })
+}
+
+// list calls item, which must take it, for each of what stands between commas from open to end, with its first byte.
+func (s *scanner) list(open, end byte, item func(c byte) error) error {
+	if err := s.expect(open); err != nil {
 		return err
 	}
 	if err := s.deeper(); err != nil {
@@ -299,16 +277,16 @@ func (s *scanner) array(item func() error) error {
 		if err != nil {
 			return err
 		}
-		if first && c == ']' {
+		if first && c == end {
 			break
 		}
-		if err := item(); err != nil {
+		if err := item(c); err != nil {
 			return err
 		}
 		if c, err = s.space(); err != nil {
 			return err
 		}
-		if c == ']' {
+		if c == end {
 			break
 		}
 		if err := s.expect(','); err != nil {

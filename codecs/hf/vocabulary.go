@@ -20,10 +20,9 @@ type Vocabulary struct {
 	Scores []float32 // of token i; nil where the kind of tokenizer has none
 	Kinds  []byte    // of token i, as SentencePiece numbers them; nil where the kind of tokenizer has none
 
-	byID  []int32 // byID[id] is the index of the token plus 1, 0 where there is none
-	seen  map[uint64]struct{}
-	seed  maphash.Seed
-	pairs int64
+	byID []int32 // byID[id] is the index of the token plus 1, 0 where there is none
+	seen map[uint64]struct{}
+	seed maphash.Seed
 }
 
 func newVocabulary() *Vocabulary {

@@ -6,11 +6,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
-	"testing"
 
 	"github.com/isomerfs/isomerfs/fault"
 	"github.com/isomerfs/isomerfs/layout"
@@ -108,35 +105,4 @@ func line(t *model.Tensor) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("%s\t%s\t%v\t%x", t.Name, t.DType, t.Shape, sha256.Sum256(data)), nil
-}
-
-func TestDump(t *testing.T) {
-	root := os.Getenv("DUMP")
-	if root == "" {
-		t.Skip()
-	}
-	names, _ := filepath.Glob(root)
-	for _, name := range names {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			continue
-		}
-		m, err := load(folder{filepath.Base(name): data}, filepath.Base(name))
-		fmt.Printf("== %s\n", name)
-		if err != nil {
-			fmt.Printf("ERR %v: %v\n", fault.KindOf(err), err)
-			continue
-		}
-		fmt.Printf("FORMAT %s %s flat=%v at=%v meta=%v\n", m.Format, Of(m).Container, Of(m).Flat, Of(m).Weights, m.Metadata)
-		for i := range m.Tensors {
-			l, err := line(&m.Tensors[i])
-			fmt.Println(l, err)
-		}
-		for _, l := range m.Left {
-			fmt.Println("LEFT", l)
-		}
-		for i := range m.Averaged {
-			fmt.Println("EMA", m.Averaged[i].Name)
-		}
-	}
 }

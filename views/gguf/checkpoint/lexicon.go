@@ -2,10 +2,8 @@ package checkpoint
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"io"
-	"math"
 
 	"github.com/isomerfs/isomerfs/codecs/gguf"
 	"github.com/isomerfs/isomerfs/codecs/hf"
@@ -69,7 +67,7 @@ func (c *converter) list(settings string, make func(ctx context.Context, f *hf.F
 	for _, p := range parts {
 		size += int64(len(p))
 	}
-	file := layout.Bytes(nil)
+	var file *layout.File
 	if size <= small {
 		var all []byte
 		for _, p := range parts {
@@ -123,9 +121,4 @@ func (c *converter) list(settings string, make func(ctx context.Context, f *hf.F
 	}
 	l.tokens, l.scores, l.kinds, l.merges = nil, nil, nil, nil
 	return l, nil
-}
-
-// scoreOf is a score in a list of scores.
-func scoreOf(scores []byte, i int64) float32 {
-	return math.Float32frombits(binary.LittleEndian.Uint32(scores[4*i:]))
 }

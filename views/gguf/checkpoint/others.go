@@ -84,17 +84,9 @@ var others = []architecture{
 			if !ok {
 				return fault.New(fault.Missing, "config.json does not say partial_rotary_factor")
 			}
-			width, err := c.whole("hidden_size")
-			if err != nil {
+			if err := c.rotated(part); err != nil {
 				return err
 			}
-			heads, err := c.whole("num_attention_heads")
-			if err != nil || heads == 0 {
-				return fault.New(fault.Malformed, "config.json says that there are %d heads", heads)
-			}
-			h := withValues(c.h, map[string]any{"dims": int64(part * float64(width/heads))})
-			h.Default("use_parallel_residual", true)
-			c.h = h
 			return c.all2([]putting{
 				{name: "context_length", from: []string{"max_position_embeddings"}, put: putUint, must: true},
 				{name: "embedding_length", from: []string{"hidden_size"}, put: putUint, must: true},
@@ -178,17 +170,9 @@ var others = []architecture{
 			if !ok || f < 0 || f > 1 {
 				return fault.New(fault.Malformed, "config.json says that %s of each head is rotated", shown(part))
 			}
-			width, err := c.whole("hidden_size")
-			if err != nil {
+			if err := c.rotated(f); err != nil {
 				return err
 			}
-			heads, err := c.whole("num_attention_heads")
-			if err != nil || heads == 0 {
-				return fault.New(fault.Malformed, "config.json says that there are %d heads", heads)
-			}
-			h := withValues(c.h, map[string]any{"dims": int64(f * float64(width/heads))})
-			h.Default("use_parallel_residual", true)
-			c.h = h
 			if err := c.uint("block_count", c.blocks); err != nil {
 				return err
 			}
@@ -337,4 +321,19 @@ func parted(t, groups tensor, ranges [][2]int64) (tensor, error) {
 	var err error
 	t.data, err = layout.Concat(files...)
 	return t, err
+}
+
+// rotated sets how many dimensions of each head are rotated, where a part of them is.
+func (c *converter) rotated(part float64) error {
+	width, err := c.whole("hidden_size")
+	if err != nil {
+		return err
+	}
+	heads, err := c.whole("num_attention_heads")
+	if err != nil || heads == 0 {
+		return fault.New(fault.Malformed, "config.json says that there are %d heads", heads)
+	}
+	c.h = withValues(c.h, map[string]any{"dims": int64(float64(part * float64(width/heads)))})
+	c.h.Default("use_parallel_residual", true)
+	return nil
 }
